@@ -1,0 +1,86 @@
+# Everything sets itself up: a virtual environment in .venv, Node packages beside package.json.
+SHELL := /bin/bash
+.ONESHELL:
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+BIN := .venv/bin
+VERSION := 0.1.0
+WHEEL := dist/parrotlet-$(VERSION)-py3-none-any.whl
+VSIX := dist/parrotlet-$(VERSION).vsix
+EXTENSION := vscode-extension
+SOURCES := $(shell find server tokenizer training -type f -not -path '*/__pycache__/*')
+
+.PHONY: help
+help: ## this list
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+# Two stages of the same environment: what a user gets, and what a developer adds.
+.venv/plain: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Parrotlet needs Python 3.11 or later: make PYTHON=python3.12")'
+	[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv || { echo "no venv module: apt install python3-venv"; rm -rf .venv; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	touch $@
+
+.venv/dev: .venv/plain
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,dev]'
+	touch $@
+
+$(EXTENSION)/node_modules/.ready: $(EXTENSION)/package.json $(EXTENSION)/package-lock.json
+	npm --prefix $(EXTENSION) ci --no-audit --no-fund --loglevel=error
+	touch $@
+
+.PHONY: setup
+setup: .venv/dev $(EXTENSION)/node_modules/.ready ## install all that development needs
+
+.PHONY: run
+run: .venv/plain ## complete a real file at several cursors, in the terminal
+	@$(BIN)/parrotlet demo
+
+.PHONY: test
+test: setup ## all tests of Python and TypeScript
+	$(BIN)/python -m pytest
+	npm --prefix $(EXTENSION) test
+
+.PHONY: e2e
+e2e: setup $(VSIX) ## a real VS Code with the real extension, server and model
+	tests/e2e/run.sh $(VSIX)
+
+.PHONY: lint
+lint: setup ## formatters, linters and type checkers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	npm --prefix $(EXTENSION) run check
+	npm --prefix $(EXTENSION) run lint
+
+.PHONY: format
+format: setup ## put every file into the house's format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	npm --prefix $(EXTENSION) run format
+
+$(WHEEL): .venv/dev $(SOURCES)
+	$(BIN)/python -m build --wheel --outdir dist .
+
+.PHONY: wheel
+wheel: $(WHEEL) ## the Python distribution, model inside
+
+$(VSIX): $(WHEEL) constraints.txt $(EXTENSION)/node_modules/.ready $(shell find $(EXTENSION) -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -path '*/bundled/*')
+	npm --prefix $(EXTENSION) run package
+
+.PHONY: vsix
+vsix: $(VSIX) ## the VS Code extension, wheel inside
+
+.PHONY: corpus
+corpus: .venv/dev ## a corpus of the standard library and all that is installed here
+	$(BIN)/parrotlet corpus build --out $(or $(OUT),corpora/installed) stdlib 'dist:*'
+
+.PHONY: train
+train: .venv/dev ## train by RECIPE=name-or-file; run again to resume
+	$(BIN)/parrotlet train $(or $(RECIPE),cpu-9m)
+
+.PHONY: clean
+clean: ## remove what was built, but no corpora and runs
+	rm -rf dist build .cache $(EXTENSION)/dist $(EXTENSION)/bundled

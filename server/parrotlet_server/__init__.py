@@ -1,0 +1,1 @@
+"""Parrotlet's language server and the engine behind it."""

@@ -1,0 +1,49 @@
+"""What the engine needs of whatever runs the model. A backend knows no document, only tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class State(Protocol):
+    """Keys and values of a run of tokens, kept between calls.
+
+    Attributes:
+        tokens: the ids whose keys and values are held, in order.
+    """
+
+    tokens: list[int]
+
+
+class Backend(Protocol):
+    """A model that can be asked for the next token.
+
+    Attributes:
+        context_length: most tokens that a state holds.
+        vocabulary_size: number of logits.
+    """
+
+    context_length: int
+    vocabulary_size: int
+
+    def new_state(self) -> State:
+        """An empty state."""
+        ...
+
+    def evaluate(self, state: State, keep: int, tokens: Sequence[int]) -> NDArray[np.float32]:
+        """Cuts `state` to its first `keep` tokens, appends `tokens`, gives the next token's logits.
+
+        Cutting costs nothing. `state.tokens` is up to date afterwards, also when an error is
+        raised (then it is cut to what is valid).
+
+        Returns:
+            Logits after the last of `tokens`, float32, shape (vocabulary_size,).
+
+        Raises:
+            ValueError: if `tokens` is empty, or the state would exceed `context_length`.
+        """
+        ...

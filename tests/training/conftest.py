@@ -1,0 +1,74 @@
+"""A small real corpus, tokenizer and recipe, made once."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import json
+import typing
+from pathlib import Path
+
+import pytest
+import yaml
+
+from parrotlet_tokenizer import CodeTokenizer
+from parrotlet_tokenizer.train import train_tokenizer
+from parrotlet_training.corpus.build import BuildOptions, build_corpus
+from parrotlet_training.corpus.sources import Folder
+
+MODULES = [argparse, inspect, json, typing]
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory) -> Path:
+    """Ten repositories of generated but real Python, so that both splits hold some."""
+    root = tmp_path_factory.mktemp("corpus")
+    text = "\n".join(inspect.getsource(module) for module in MODULES)
+    chunks = text.split("\ndef ")
+    # row groups of a few files, so that several streams have some of their own
+    monkeypatch = pytest.MonkeyPatch()
+    monkeypatch.setattr("parrotlet_training.corpus.shards.ROW_GROUP_BYTES", 8 * 1024)
+    sources = []
+    for index in range(12):
+        folder = root / "sources" / f"project{index}"
+        folder.mkdir(parents=True)
+        for number, chunk in enumerate(chunks[index::12]):
+            (folder / f"m{number}.py").write_text(f"# {index}\n\ndef {chunk}\n")
+        sources.append(Folder(folder))
+    build_corpus(sources, root / "out", BuildOptions(validation_share=0.5), progress=False)
+    monkeypatch.undo()
+    return root / "out"
+
+
+@pytest.fixture(scope="session")
+def tokenizer_folder(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("tokenizer")
+    train_tokenizer([inspect.getsource(module) for module in MODULES], 600).save(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tokenizer(tokenizer_folder) -> CodeTokenizer:
+    return CodeTokenizer.load(tokenizer_folder)
+
+
+@pytest.fixture
+def recipe_file(tmp_path, corpus, tokenizer_folder) -> Path:
+    """A recipe that trains in seconds."""
+    content = {
+        "name": "tiny",
+        "data": {"corpus": str(corpus), "tokenizer": str(tokenizer_folder), "streams": 2},
+        "model": {"layers": 2, "width": 32, "heads": 2, "context": 64},
+        "optimizer": {"learning_rate": 3e-3, "rows_per_stream": 2, "micro_rows": 2},
+        "schedule": {"steps": 12, "warmup": 2, "decay": 4},
+        "run": {"evaluate_every": 6, "evaluate_bytes": 4000, "checkpoint_every": 4, "keep": 2},
+    }
+    file = tmp_path / "tiny.yaml"
+    file.write_text(yaml.safe_dump(content))
+    return file
+
+
+def losses(run: Path) -> list[float]:
+    """Training loss of each step of a run."""
+    lines = (run / "metrics.jsonl").read_text().splitlines()
+    return [value["loss"] for value in map(json.loads, lines) if "loss" in value]

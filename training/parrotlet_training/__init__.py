@@ -1,0 +1,1 @@
+"""Parrotlet's corpus builder, trainer and evaluation."""

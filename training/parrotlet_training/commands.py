@@ -1,0 +1,86 @@
+"""What `parrotlet train` and `parrotlet evaluate` run."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+
+from .recipe import RecipeError, load_recipe
+
+
+def train(arguments: argparse.Namespace) -> int:
+    """Runs `parrotlet train`: alone, or as one of the processes of a launch."""
+    gpus = torch.cuda.device_count()
+    if gpus > 1 and "RANK" not in os.environ:
+        return _relaunch(gpus)
+    from parrotlet_tokenizer import TokenizerError
+
+    from .dataset import DataError
+    from .train import DivergedError
+    from .train import train as run_training
+
+    try:
+        recipe = load_recipe(arguments.recipe, arguments.set)
+        run = arguments.out or Path("runs") / recipe.name
+        last = run_training(recipe, run)
+    except (RecipeError, DataError, TokenizerError, DivergedError, OSError) as error:
+        return _fail(str(error))
+    print(f"checkpoint: {last}")
+    return 0
+
+
+def evaluate_bits(arguments: argparse.Namespace) -> int:
+    """Runs `parrotlet evaluate bits`."""
+    from parrotlet_tokenizer import CodeTokenizer, TokenizerError
+
+    from .dataset import DataError, text_rows
+    from .evaluate.bits import score_rows
+    from .evaluate.loading import ModelError, load_model
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        with load_model(arguments.model) as (model, folder):
+            tokenizer = CodeTokenizer.load(folder)
+            rows = text_rows(
+                arguments.corpus,
+                arguments.split,
+                tokenizer,
+                model.config.n_positions,
+                arguments.max_bytes,
+            )
+            score = score_rows(model.to(device), rows, tokenizer, device)
+    except (ModelError, DataError, TokenizerError, OSError) as error:
+        return _fail(str(error))
+    values = {
+        "model": arguments.model,
+        "corpus": str(arguments.corpus),
+        "split": arguments.split,
+        "bytes": score.bytes,
+        "tokens": score.tokens,
+        "loss": score.loss,
+        "perplexity": score.perplexity,
+        "bits_per_byte": score.bits_per_byte,
+    }
+    if arguments.json:
+        print(json.dumps(values))
+    else:
+        print("\n".join(f"{key}: {value}" for key, value in values.items()))
+    return 0
+
+
+def _relaunch(processes: int) -> int:
+    """Starts this very command once per GPU."""
+    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu"]
+    launcher += ["--num_processes", str(processes), "--module", "parrotlet_server"]
+    return subprocess.run([*launcher, *sys.argv[1:]], check=False).returncode
+
+
+def _fail(message: str) -> int:
+    print(f"parrotlet: {message}", file=sys.stderr)
+    return 1

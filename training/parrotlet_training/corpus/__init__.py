@@ -1,0 +1,1 @@
+"""From anyone's Python to a folder of clean, documented shards."""

@@ -1,0 +1,257 @@
+"""Recipes: one YAML file says all that a model is made of."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from .fim import FimOptions
+
+
+class RecipeError(ValueError):
+    """A recipe is missing or malformed; the message names the field."""
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """Shape of the GPT-2.
+
+    Attributes:
+        layers: transformer blocks.
+        width: size of the residual stream, a multiple of `heads`.
+        heads: attention heads.
+        context: most tokens that it sees.
+    """
+
+    layers: int = 6
+    width: int = 256
+    heads: int = 4
+    context: int = 1024
+
+    def __post_init__(self) -> None:
+        if min(self.layers, self.width, self.heads) < 1 or self.context < 8:
+            raise ValueError("layers, width and heads are positive, context at least 8")
+        if self.width % self.heads:
+            raise ValueError(f"width {self.width} is no multiple of heads {self.heads}")
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """Where rows come from.
+
+    Attributes:
+        corpus: folder of `parrotlet corpus build`.
+        tokenizer: folder of `parrotlet tokenizer train`.
+        streams: logical streams, S: a multiple of every number of processes ever used.
+        fim: how documents become sequences.
+    """
+
+    corpus: str
+    tokenizer: str
+    streams: int = 8
+    fim: FimOptions = field(default_factory=FimOptions)
+
+    def __post_init__(self) -> None:
+        if self.streams < 1:
+            raise ValueError("streams is positive")
+
+
+@dataclass(frozen=True)
+class OptimizerOptions:
+    """How weights move.
+
+    Attributes:
+        name: ``adamw`` for all weights; ``muon`` for the blocks' matrices and AdamW for the rest.
+        learning_rate: peak, of AdamW.
+        muon_learning_rate: peak, of Muon.
+        weight_decay: on matrices only: not on biases, norms and embeddings.
+        beta1: AdamW's decay of the mean.
+        beta2: AdamW's decay of the square.
+        clip: largest norm of the whole gradient.
+        rows_per_stream: rows that each stream gives to a global batch.
+        micro_rows: rows of one forward pass on one process.
+    """
+
+    name: Literal["adamw", "muon"] = "adamw"
+    learning_rate: float = 1.5e-3
+    muon_learning_rate: float = 5e-3
+    weight_decay: float = 0.1
+    beta1: float = 0.9
+    beta2: float = 0.95
+    clip: float = 1.0
+    rows_per_stream: int = 1
+    micro_rows: int = 8
+
+    def __post_init__(self) -> None:
+        if min(self.rows_per_stream, self.micro_rows) < 1:
+            raise ValueError("rows_per_stream and micro_rows are positive")
+
+
+@dataclass(frozen=True)
+class ScheduleOptions:
+    """Learning rate over time: linear warm-up, plateau, then a decay to `floor`.
+
+    Attributes:
+        steps: global batches in all.
+        warmup: steps of the rise.
+        decay: last steps, in which it falls ("WSD", Hu et al. 2024); `steps` - `warmup` of them
+            make it a plain decay.
+        shape: of the fall.
+        floor: share of the peak that is left at the end.
+    """
+
+    steps: int = 1000
+    warmup: int = 50
+    decay: int = 400
+    shape: Literal["linear", "cosine"] = "linear"
+    floor: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.warmup < 0 or self.decay < 0:
+            raise ValueError("steps is positive, warmup and decay are not negative")
+        if self.warmup + self.decay > self.steps:
+            raise ValueError("warmup and decay together exceed steps")
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What is written when.
+
+    Attributes:
+        seed: of weights and data.
+        evaluate_every: steps between two evaluations; there is one at the end in any case.
+        evaluate_bytes: validation text in one evaluation.
+        checkpoint_every: steps between two checkpoints; there is one at the end in any case.
+        keep: checkpoints kept, the best one apart.
+        precision: ``auto`` takes bf16 where the device computes in it, else fp32.
+        compile: `torch.compile` the model.
+    """
+
+    seed: int = 1
+    evaluate_every: int = 200
+    evaluate_bytes: int = 500_000
+    checkpoint_every: int = 200
+    keep: int = 2
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    compile: bool = False
+
+    def __post_init__(self) -> None:
+        if min(self.evaluate_every, self.checkpoint_every, self.keep) < 1:
+            raise ValueError("evaluate_every, checkpoint_every and keep are positive")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A whole recipe."""
+
+    name: str
+    data: DataOptions
+    model: ModelOptions = field(default_factory=ModelOptions)
+    optimizer: OptimizerOptions = field(default_factory=OptimizerOptions)
+    schedule: ScheduleOptions = field(default_factory=ScheduleOptions)
+    run: RunOptions = field(default_factory=RunOptions)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as YAML and JSON take them."""
+        return dataclasses.asdict(self)
+
+    def defines_same_run(self, other: Recipe) -> bool:
+        """Whether a run of `other` may go on with this one: all but schedule and output agrees."""
+        seeds = self.run.seed == other.run.seed
+        rows = self.optimizer.rows_per_stream == other.optimizer.rows_per_stream
+        same = (self.model, self.data) == (other.model, other.data)
+        return seeds and rows and same and self.optimizer.name == other.optimizer.name
+
+
+def load_recipe(name: str, overrides: list[str] | None = None) -> Recipe:
+    """Reads a recipe by file or by the name of a shipped one, and applies ``KEY=VALUE`` overrides.
+
+    Raises:
+        RecipeError: if there is none, or a field is unknown or of the wrong type.
+    """
+    try:
+        if name.endswith((".yaml", ".yml")) or Path(name).is_file():
+            text = Path(name).read_text(encoding="utf-8")
+        else:
+            shipped = resources.files(__package__) / "recipes" / f"{name}.yaml"
+            text = shipped.read_text(encoding="utf-8")
+        content = yaml.safe_load(text)
+    except FileNotFoundError as error:
+        known = ", ".join(shipped_recipes())
+        raise RecipeError(f"no recipe {name}: give a YAML file or one of {known}") from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise RecipeError(f"cannot read the recipe {name}: {error}") from error
+    if not isinstance(content, dict):
+        raise RecipeError(f"{name} is no mapping of fields")
+    for override in overrides or []:
+        key, equals, value = override.partition("=")
+        place = content
+        *parents, last = key.split(".")
+        for parent in parents:
+            place = place.setdefault(parent, {})
+            if not isinstance(place, dict):
+                raise RecipeError(f"{override}: {parent} has no fields")
+        if not equals:
+            raise RecipeError(f"{override} is not of the form KEY=VALUE")
+        place[last] = yaml.safe_load(value)
+    recipe = _build(Recipe, content, "")
+    assert isinstance(recipe, Recipe)
+    return recipe
+
+
+def shipped_recipes() -> list[str]:
+    """Names of the model recipes inside the package."""
+    folder = resources.files(__package__) / "recipes"
+    names = [item.name for item in folder.iterdir() if item.name.endswith(".yaml")]
+    return sorted(n.removesuffix(".yaml") for n in names if not n.startswith("corpus-"))
+
+
+def _build(kind: type, content: Any, place: str) -> object:
+    """A dataclass from plain values, each field's type checked."""
+    if not isinstance(content, dict):
+        raise RecipeError(f"{place or 'the recipe'} is no mapping of fields")
+    hints = typing.get_type_hints(kind)
+    known = {f.name: f for f in dataclasses.fields(kind)}
+    values = {}
+    for key, value in content.items():
+        name = f"{place}.{key}" if place else str(key)
+        if key not in known:
+            raise RecipeError(f"unknown field {name}; known here: {', '.join(known)}")
+        values[key] = _checked(hints[key], value, name)
+    for key, entry in known.items():
+        needed = (
+            entry.default is dataclasses.MISSING and entry.default_factory is dataclasses.MISSING
+        )
+        if needed and key not in values:
+            raise RecipeError(f"the field {place + '.' if place else ''}{key} is missing")
+    try:
+        built: object = kind(**values)
+    except ValueError as error:
+        raise RecipeError(f"{place or 'recipe'}: {error}") from error
+    return built
+
+
+def _checked(hint: Any, value: Any, name: str) -> Any:
+    if dataclasses.is_dataclass(hint):
+        return _build(typing.cast(type, hint), value, name)
+    if typing.get_origin(hint) is Literal:
+        if value not in typing.get_args(hint):
+            choices = ", ".join(map(str, typing.get_args(hint)))
+            raise RecipeError(f"{name} is one of {choices}, not {value!r}")
+        return value
+    if hint is float and isinstance(value, str):  # YAML 1.1 reads 1e-3 as text
+        try:
+            return float(value)
+        except ValueError:
+            raise RecipeError(f"{name} is a number, not {value!r}") from None
+    if hint is float and type(value) is int:
+        return float(value)
+    if type(value) is not hint:
+        raise RecipeError(f"{name} is of type {hint.__name__}, not {value!r}")
+    return value

@@ -1,0 +1,291 @@
+"""The training loop. Run again with the same folder, it goes on where it stopped."""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from accelerate import Accelerator
+from accelerate.logging import get_logger
+from accelerate.utils import gather_object
+from numpy.typing import NDArray
+from torch.nn import functional
+from tqdm import tqdm
+from transformers import GPT2LMHeadModel
+
+from parrotlet_tokenizer import CodeTokenizer
+
+from .checkpoint import TrainingState, checkpoints, newest_checkpoint, prune, save_checkpoint
+from .corpus.shards import shard_files
+from .dataset import DataError, RowLoader, RowOptions, text_rows
+from .evaluate.bits import TextScore, score_rows
+from .model import new_model, new_optimizers, parameters, rate_factor, set_rates
+from .recipe import Recipe, RecipeError, load_recipe
+
+METRICS = "metrics.jsonl"
+RECIPE = "recipe.yaml"
+
+
+class DivergedError(RuntimeError):
+    """The loss is no number any more; the message names the last good checkpoint."""
+
+
+@dataclass
+class Stop:
+    """Set by SIGINT and SIGTERM: the loop then saves and ends."""
+
+    asked: bool = False
+
+    def listen(self) -> None:
+        """Takes over both signals."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._ask)
+
+    def _ask(self, number: int, frame: object) -> None:
+        self.asked = True
+
+
+def train(recipe: Recipe, run: Path) -> Path:
+    """Trains by `recipe` in the folder `run` and returns the last checkpoint.
+
+    All processes of one launch call it; it shares the work through Accelerate.
+
+    Raises:
+        RecipeError: if `run` belongs to another recipe.
+        DataError: if the corpus cannot feed the recipe.
+        DivergedError: if the loss becomes NaN or infinite.
+    """
+    accelerator = Accelerator(mixed_precision=_precision(recipe))
+    logger = get_logger(__name__)
+    stop = Stop()
+    stop.listen()
+    tokenizer = CodeTokenizer.load(Path(recipe.data.tokenizer))
+    _claim(recipe, run, accelerator)
+    options = recipe.optimizer
+    world, rank = accelerator.num_processes, accelerator.process_index
+
+    loader = RowLoader(
+        Path(recipe.data.corpus),
+        tokenizer,
+        RowOptions(recipe.model.context, recipe.data.streams, recipe.run.seed, recipe.data.fim),
+        rank,
+        world,
+    )
+    found = next(newest_checkpoint(run), None)
+    model = (
+        found[1] if found else new_model(recipe.model, tokenizer.vocabulary_size, recipe.run.seed)
+    )
+    optimizers = new_optimizers(model, options, fused=True)
+    step, tokens, best = 0, 0, math.inf
+    if found:
+        folder, _, state = found
+        step, tokens, best = state.step, state.tokens, state.best
+        loader.restore(state.streams)
+        for optimizer, content in zip(optimizers, state.optimizers, strict=True):
+            peaks = [group["peak"] for group in optimizer.param_groups]
+            optimizer.load_state_dict(content)
+            for group, peak in zip(optimizer.param_groups, peaks, strict=True):
+                group["peak"] = peak
+        torch.set_rng_state(state.random)
+        logger.info("going on after step %d of %s", step, folder)
+    model.train()
+    wrapped = torch.compile(model) if recipe.run.compile else model
+    wrapped, *prepared = accelerator.prepare(wrapped, *optimizers)
+
+    metrics = _Metrics(run, step, accelerator.is_main_process)
+    facts = _facts(recipe, model)
+    bar = tqdm(
+        total=recipe.schedule.steps,
+        initial=step,
+        unit="step",
+        desc=recipe.name,
+        disable=None if accelerator.is_main_process else True,
+    )
+    best_folder: Path | None = None
+    last = found[0] if found else run
+    began, began_tokens = time.perf_counter(), tokens
+    while step < recipe.schedule.steps:
+        rows = loader.next_rows(options.rows_per_stream)
+        set_rates(prepared, rate_factor(step, recipe.schedule))
+        loss = 0.0
+        micros = [rows[i : i + options.micro_rows] for i in range(0, len(rows), options.micro_rows)]
+        for number, micro in enumerate(micros):
+            whole = number == len(micros) - 1
+            # gradients meet once a step, after the last micro-batch
+            with nullcontext() if whole else accelerator.no_sync(wrapped):
+                part = _loss(wrapped, micro, accelerator) * (len(micro) / len(rows))
+                accelerator.backward(part)
+            loss += float(part.detach())
+        accelerator.clip_grad_norm_(wrapped.parameters(), options.clip)
+        for optimizer in prepared:
+            optimizer.step()
+            optimizer.zero_grad()
+        loss = float(accelerator.reduce(torch.tensor(loss, device=accelerator.device), "mean"))
+        step += 1
+        tokens += len(rows) * recipe.model.context * world
+        if not math.isfinite(loss):
+            raise DivergedError(
+                f"the loss is {loss} at step {step}: lower the learning rate; "
+                f"the last good checkpoint is {last}"
+            )
+        speed = (tokens - began_tokens) / (time.perf_counter() - began)
+        metrics.write(
+            step=step, tokens=tokens, loss=loss, rate=rate_factor(step - 1, recipe.schedule)
+        )
+        bar.set_postfix(loss=f"{loss:.3f}", tok_s=f"{speed:,.0f}", refresh=False)
+        bar.update()
+
+        stopping = _any(stop.asked, accelerator)
+        final = step == recipe.schedule.steps
+        is_best = False
+        if final or step % recipe.run.evaluate_every == 0:
+            score = _evaluate(wrapped, recipe, tokenizer, accelerator)
+            metrics.write(
+                step=step,
+                tokens=tokens,
+                validation_loss=score.loss,
+                perplexity=score.perplexity,
+                bits_per_byte=score.bits_per_byte,
+            )
+            bar.write(f"step {step}: validation {score.bits_per_byte:.4f} bits per byte")
+            facts["evaluation"]["validation_bits_per_byte"] = score.bits_per_byte
+            is_best, best = score.bits_per_byte < best, min(best, score.bits_per_byte)
+        if final or stopping or is_best or step % recipe.run.checkpoint_every == 0:
+            streams = [s for part in gather_object([loader.state()]) for s in part]
+            if accelerator.is_main_process:
+                facts["run"] |= {"step": step, "tokens": tokens}
+                state = TrainingState(
+                    step=step,
+                    tokens=tokens,
+                    streams=sorted(streams, key=lambda s: s["index"]),
+                    optimizers=[optimizer.state_dict() for optimizer in prepared],
+                    random=torch.get_rng_state(),
+                    best=best,
+                    recipe=recipe.to_dict(),
+                )
+                last = save_checkpoint(run, model, tokenizer, state, facts)
+                best_folder = last if is_best else best_folder
+                prune(run, recipe.run.keep, best_folder)
+            accelerator.wait_for_everyone()
+        if stopping:
+            bar.write(f"stopped after step {step}; run the same command to go on")
+            break
+    bar.close()
+    accelerator.wait_for_everyone()
+    accelerator.end_training()
+    return checkpoints(run)[-1]
+
+
+def _loss(
+    model: torch.nn.Module, rows: NDArray[np.int32], accelerator: Accelerator
+) -> torch.Tensor:
+    """Mean nats per token of rows of shape (rows, context + 1), int32."""
+    tokens = torch.from_numpy(rows.astype(np.int64)).to(accelerator.device)
+    with accelerator.autocast():
+        logits = model(input_ids=tokens[:, :-1], use_cache=False).logits
+    return functional.cross_entropy(logits.float().flatten(0, 1), tokens[:, 1:].flatten())
+
+
+def _evaluate(
+    model: torch.nn.Module, recipe: Recipe, tokenizer: CodeTokenizer, accelerator: Accelerator
+) -> TextScore:
+    """Validation score; each rank scores its share of the rows, and the sums are added up."""
+    if not shard_files(Path(recipe.data.corpus), "validation"):
+        raise DataError("the corpus has no validation split: build it from more repositories")
+    rows: Iterator[NDArray[np.int32]] = text_rows(
+        Path(recipe.data.corpus),
+        "validation",
+        tokenizer,
+        recipe.model.context,
+        recipe.run.evaluate_bytes,
+    )
+    own = islice(rows, accelerator.process_index, None, accelerator.num_processes)
+    bare = accelerator.unwrap_model(
+        model, keep_torch_compile=False
+    )  # ranks may have unequal numbers of rows
+    score = score_rows(bare, own, tokenizer, accelerator.device, recipe.optimizer.micro_rows)
+    sums = torch.tensor(
+        [score.nats, score.tokens, score.bytes], dtype=torch.float64, device=accelerator.device
+    )
+    nats, count, size = accelerator.reduce(sums, "sum").tolist()
+    return TextScore(nats, int(count), int(size))
+
+
+def _precision(recipe: Recipe) -> str:
+    if recipe.run.precision != "auto":
+        return "no" if recipe.run.precision == "fp32" else "bf16"
+    if torch.cuda.is_available():
+        return "bf16" if torch.cuda.is_bf16_supported() else "no"
+    # without these instructions, bf16 on a CPU is emulated and many times slower
+    return "bf16" if torch.cpu._is_avx512_bf16_supported() else "no"
+
+
+def _claim(recipe: Recipe, run: Path, accelerator: Accelerator) -> None:
+    """Writes the recipe into a new run's folder, or checks that an old one's agrees."""
+    file = run / RECIPE
+    if file.is_file() and not recipe.defines_same_run(load_recipe(str(file))):
+        raise RecipeError(
+            f"{run} was begun with another model, data, seed or batch: "
+            "choose another --out, or remove it"
+        )
+    if accelerator.is_main_process:
+        (run / "checkpoints").mkdir(parents=True, exist_ok=True)
+        file.write_text(yaml.safe_dump(recipe.to_dict(), sort_keys=False), encoding="utf-8")
+    accelerator.wait_for_everyone()
+
+
+def _any(flag: bool, accelerator: Accelerator) -> bool:
+    """Whether `flag` holds on any rank."""
+    if accelerator.num_processes == 1:
+        return flag
+    return bool(accelerator.reduce(torch.tensor(int(flag), device=accelerator.device), "sum") > 0)
+
+
+def _facts(recipe: Recipe, model: GPT2LMHeadModel) -> dict[str, Any]:
+    """What the bundle's manifest shall say of this run."""
+    manifest = Path(recipe.data.corpus) / "corpus.json"
+    corpus: dict[str, Any] = {}
+    if manifest.is_file():
+        content = json.loads(manifest.read_text(encoding="utf-8"))
+        corpus = {key: content.get(key) for key in ("documents", "bytes", "tool")}
+        corpus["repositories"] = sum(1 for s in content.get("sources", []) if s["documents"])
+    return {
+        "corpus": corpus,
+        "run": {"recipe": recipe.to_dict(), "parameters": parameters(model)},
+        "evaluation": {},
+    }
+
+
+class _Metrics:
+    """One JSON object a line; what a resumed run repeats is cut off first."""
+
+    def __init__(self, run: Path, step: int, active: bool) -> None:
+        self._file = run / METRICS
+        self._active = active
+        if active and self._file.is_file():
+            lines = self._file.read_text(encoding="utf-8").splitlines()
+            kept = [line for line in lines if _step_of(line) <= step]
+            self._file.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+
+    def write(self, **values: float) -> None:
+        if self._active:
+            with self._file.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(values) + "\n")
+
+
+def _step_of(line: str) -> float:
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError):
+        return math.inf  # a line cut short by a kill
