@@ -33,14 +33,14 @@ from parrotlet_training.recipe import (
 from .conftest import losses
 
 
-def train(recipe, out, *overrides, processes=1, wait=True):
+def train(recipe, out, *overrides, processes=1, wait=True, extra=()):
     """Runs the real command, alone or under the real launcher."""
     command = [sys.executable, "-m"]
     if processes > 1:
         command += ["accelerate.commands.launch", "--cpu", "--num_processes", str(processes)]
         command += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
         command += ["--main_process_port", "0", "--module"]
-    command += ["parrotlet_server", "train", str(recipe), "--out", str(out)]
+    command += ["parrotlet_server", "train", str(recipe), "--out", str(out), *extra]
     for override in overrides:
         command += ["--set", override]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
@@ -197,6 +197,24 @@ def test_another_recipe_does_not_take_over_a_run(whole_run):
     assert done.stderr.strip().splitlines()[-1].startswith("parrotlet: ")
     assert "choose another --out" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_run_can_begin_with_given_weights(whole_run, tmp_path):
+    recipe, reference = whole_run
+    start = ["--init-from", str(checkpoints(reference)[-1])]
+    run = tmp_path / "run"
+    overrides = ["schedule.steps=1", "schedule.warmup=0", "schedule.decay=0"]
+    train(recipe, run, *overrides, extra=start)
+    assert losses(run)[0] < losses(reference)[3]
+    done = subprocess.run(
+        [sys.executable, "-m", "parrotlet_server", "train", str(recipe), *start]
+        + ["--out", str(tmp_path / "other"), "--set", "model.layers=3"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "another shape than the recipe" in done.stderr
 
 
 def test_a_small_model_overfits(tmp_path, corpus, tokenizer_folder, recipe_file):

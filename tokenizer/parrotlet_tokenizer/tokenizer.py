@@ -124,7 +124,7 @@ class CodeTokenizer:
         table = _byte_of_character()
         result = []
         for index in range(self.vocabulary_size):
-            token = self._core.id_to_token(index)
+            token = self._core.id_to_token(index) or ""
             if index < len(SPECIAL_TOKENS):
                 result.append(b"")
             else:

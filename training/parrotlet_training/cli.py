@@ -9,10 +9,11 @@ from pathlib import Path
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Adds `corpus`, `train` and `evaluate` to the command line."""
+    """Adds `corpus`, `train`, `evaluate` and `release` to the command line."""
     _register_corpus(subparsers)
     _register_train(subparsers)
     _register_evaluate(subparsers)
+    _register_release(subparsers)
 
 
 def _missing(*modules: str) -> bool:
@@ -88,6 +89,11 @@ def _register_train(subparsers: argparse._SubParsersAction[argparse.ArgumentPars
         metavar="KEY=VALUE",
         help="override one field of the recipe, such as schedule.steps=2000",
     )
+    train.add_argument(
+        "--init-from",
+        metavar="MODEL",
+        help="begin a new run with the weights of a checkpoint folder or a bundle",
+    )
     train.set_defaults(run=_train)
 
 
@@ -122,3 +128,30 @@ def _evaluate_bits(arguments: argparse.Namespace) -> int:
     from . import commands
 
     return commands.evaluate_bits(arguments)
+
+
+def _register_release(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    release = subparsers.add_parser(
+        "release", help="measure a checkpoint, export its bundle and write the model card"
+    )
+    release.add_argument("checkpoint", type=Path, metavar="CHECKPOINT")
+    release.add_argument("folder", type=Path, metavar="DIR", help="a bundle there is replaced")
+    release.add_argument(
+        "--corpus",
+        type=Path,
+        default=Path("corpora/holdout"),
+        metavar="DIR",
+        help="a folder of `parrotlet corpus build --holdout` (default: %(default)s)",
+    )
+    release.add_argument(
+        "--max-bytes", type=int, default=1_000_000, help="text to score (default: %(default)s)"
+    )
+    release.set_defaults(run=_release)
+
+
+def _release(arguments: argparse.Namespace) -> int:
+    if _missing("torch", "transformers", "accelerate", "pyarrow"):
+        return 2
+    from . import commands
+
+    return commands.release(arguments)

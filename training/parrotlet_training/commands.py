@@ -22,14 +22,17 @@ def train(arguments: argparse.Namespace) -> int:
     from parrotlet_tokenizer import TokenizerError
 
     from .dataset import DataError
+    from .evaluate.loading import ModelError
     from .train import DivergedError
     from .train import train as run_training
 
     try:
         recipe = load_recipe(arguments.recipe, arguments.set)
         run = arguments.out or Path("runs") / recipe.name
-        last = run_training(recipe, run)
-    except (RecipeError, DataError, TokenizerError, DivergedError, OSError) as error:
+        last = run_training(recipe, run, arguments.init_from)
+    except (RecipeError, DataError, ModelError, TokenizerError, DivergedError) as error:
+        return _fail(str(error))
+    except OSError as error:
         return _fail(str(error))
     print(f"checkpoint: {last}")
     return 0
@@ -71,6 +74,32 @@ def evaluate_bits(arguments: argparse.Namespace) -> int:
         print(json.dumps(values))
     else:
         print("\n".join(f"{key}: {value}" for key, value in values.items()))
+    return 0
+
+
+def release(arguments: argparse.Namespace) -> int:
+    """Runs `parrotlet release`."""
+    from parrotlet_server.bundle import BundleError
+    from parrotlet_tokenizer import TokenizerError
+
+    from .dataset import DataError
+    from .evaluate.loading import ModelError
+    from .release import cost_percent
+    from .release import release as run_release
+
+    try:
+        done = run_release(
+            arguments.checkpoint, arguments.folder, arguments.corpus, arguments.max_bytes
+        )
+    except (BundleError, DataError, ModelError, TokenizerError, OSError) as error:
+        return _fail(str(error))
+    size = sum(size for size, _ in done.bundle.manifest.files.values())
+    print(f"held-out bits per byte: {done.full.bits_per_byte:.4f} (float32)")
+    print(
+        f"held-out bits per byte: {done.quantised.bits_per_byte:.4f} "
+        f"(8 bits, {cost_percent(done.full, done.quantised):+.2f} %)"
+    )
+    print(f"{size / 1e6:.1f} MB written to {arguments.folder}")
     return 0
 
 

@@ -30,6 +30,7 @@ from .checkpoint import TrainingState, checkpoints, newest_checkpoint, prune, sa
 from .corpus.shards import shard_files
 from .dataset import DataError, RowLoader, RowOptions, text_rows
 from .evaluate.bits import TextScore, score_rows
+from .evaluate.loading import ModelError, load_model
 from .model import new_model, new_optimizers, parameters, rate_factor, set_rates
 from .recipe import Recipe, RecipeError, load_recipe
 
@@ -56,14 +57,20 @@ class Stop:
         self.asked = True
 
 
-def train(recipe: Recipe, run: Path) -> Path:
+def train(recipe: Recipe, run: Path, init_from: str | None = None) -> Path:
     """Trains by `recipe` in the folder `run` and returns the last checkpoint.
 
     All processes of one launch call it; it shares the work through Accelerate.
 
+    Args:
+        recipe: what to train.
+        run: folder of the run; its newest checkpoint, if it has any, is gone on from.
+        init_from: checkpoint folder or bundle whose weights a new run begins with.
+
     Raises:
         RecipeError: if `run` belongs to another recipe.
         DataError: if the corpus cannot feed the recipe.
+        ModelError: if `init_from` does not fit the recipe.
         DivergedError: if the loss becomes NaN or infinite.
     """
     accelerator = Accelerator(mixed_precision=_precision(recipe))
@@ -83,9 +90,7 @@ def train(recipe: Recipe, run: Path) -> Path:
         world,
     )
     found = next(newest_checkpoint(run), None)
-    model = (
-        found[1] if found else new_model(recipe.model, tokenizer.vocabulary_size, recipe.run.seed)
-    )
+    model = found[1] if found else _first_weights(recipe, tokenizer, init_from)
     optimizers = new_optimizers(model, options, fused=True)
     step, tokens, best = 0, 0, math.inf
     if found:
@@ -185,6 +190,21 @@ def train(recipe: Recipe, run: Path) -> Path:
     accelerator.wait_for_everyone()
     accelerator.end_training()
     return checkpoints(run)[-1]
+
+
+def _first_weights(
+    recipe: Recipe, tokenizer: CodeTokenizer, init_from: str | None
+) -> GPT2LMHeadModel:
+    model = new_model(recipe.model, tokenizer.vocabulary_size, recipe.run.seed)
+    if init_from is not None:
+        with load_model(init_from) as (given, folder):
+            if CodeTokenizer.load(folder).json != tokenizer.json:
+                raise ModelError(f"{init_from} has another tokenizer than the recipe")
+            try:
+                model.load_state_dict(given.state_dict())
+            except RuntimeError as error:
+                raise ModelError(f"{init_from} has another shape than the recipe") from error
+    return model
 
 
 def _loss(

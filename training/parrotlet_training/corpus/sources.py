@@ -215,8 +215,8 @@ def read_recipe(file: Path, clones: str) -> list[Source]:
     """Sources of a corpus recipe: YAML with a list ``repositories`` and a list ``sources``.
 
     A repository has ``repository`` (owner/name), ``commit``, ``licence`` and perhaps ``exclude``, a
-    list of paths; its clone lies where `clones` says, with ``{owner}`` and ``{name}`` filled in. An entry of ``sources`` is a word of
-    `parse_source`.
+    list of paths; its clone lies where `clones` says, with ``{owner}`` and ``{name}`` filled in.
+    An entry of ``sources`` is a word of `parse_source`.
 
     Raises:
         SourceError: if the file is malformed or a clone is missing.
