@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from importlib import metadata
+from itertools import pairwise
 from pathlib import Path
 
 import datasets
@@ -388,3 +389,22 @@ def test_filters_on_edges():
     assert is_not_alphanumeric("#" * 100)
     assert is_vendored("a/Third_Party/b.py")
     assert not is_vendored("vendor.py")
+
+
+def test_neighbours_come_from_different_repositories(tmp_path):
+    """The order has nothing to do with the sources, nor with the order in which they are named."""
+    sources = []
+    for index in range(10):
+        folder = tmp_path / f"repo{index}"
+        folder.mkdir()
+        for part in range(10):
+            (folder / f"{part}.py").write_text(f"N = {index}, {part}\n{CODE}")
+        sources.append(Folder(folder))
+    sources = [source for source in sources if not is_held_out(source.repository)]
+    build_corpus(sources, tmp_path / "one", ALL_TRAIN, progress=False)
+    build_corpus(sources[::-1], tmp_path / "two", ALL_TRAIN, progress=False)
+    order = [(row["repository"], row["path"]) for row in rows(tmp_path / "one")]
+    assert order == [(row["repository"], row["path"]) for row in rows(tmp_path / "two")]
+    assert len(set(order)) == len(order) == 10 * len(sources)
+    same = sum(a[0] == b[0] for a, b in pairwise(order))
+    assert same < len(order) / 4

@@ -96,7 +96,7 @@ def test_epochs_reshuffle(corpus, tokenizer):
     for epoch in range(2):
         order = []
         while stream.state()["epoch"] == epoch:
-            order.append(tuple(stream._next_document()))
+            order.append(tuple(stream._next_piece()))
         orders.append(order)
     assert sorted(orders[0]) == sorted(orders[1])
     assert orders[0] != orders[1]

@@ -2,8 +2,9 @@
 
 A recipe fixes S logical streams. The corpus is a list of units (row groups of its shards); each
 epoch permutes them by seed, and stream i walks through units i, i + S, i + 2S, … of that
-permutation, its documents permuted by seed too. Each stream has its own packer, cursor and
-random numbers. A global batch takes rows in stream order, and rank r of w owns the streams i
+permutation. The documents of a unit are cut into pieces, which are permuted by seed too, so that
+a long file does not fill row after row. Each stream has its own packer, cursor and random
+numbers. A global batch takes rows in stream order, and rank r of w owns the streams i
 with i mod w = r. Hence the data order depends neither on the number of ranks nor on a restart.
 """
 
@@ -101,10 +102,10 @@ class Stream:
         self._tokenizer = tokenizer
         self._options = options
         self._piece_characters = piece_characters
-        self._epoch = self._turn = self._document = 0
+        self._epoch = self._turn = self._piece = 0
         self._buffer: NDArray[np.int32] = np.empty(0, np.int32)
         self._loaded: tuple[int, int] | None = None
-        self._documents: list[tuple[int, str, str]] = []
+        self._pieces: list[tuple[int, int, str, str]] = []
 
     def next_row(self) -> NDArray[np.int32]:
         """The next row: int32, shape (context + 1,); its last token is the next one's first."""
@@ -112,7 +113,7 @@ class Stream:
         parts = [self._buffer]
         held = len(self._buffer)
         while held < length:
-            part = np.asarray(self._next_document(), np.int32)
+            part = np.asarray(self._next_piece(), np.int32)
             parts.append(part)
             held += len(part)
         self._buffer = np.concatenate(parts)
@@ -120,20 +121,17 @@ class Stream:
         self._buffer = self._buffer[length - 1 :]
         return row
 
-    def _next_document(self) -> list[int]:
-        """Token ids of the next document, all its pieces; moves the cursor on."""
+    def _next_piece(self) -> list[int]:
+        """Token ids of the next piece; moves the cursor on."""
         if self._loaded != (self._epoch, self._turn):
             self._load()
-        number, content, path = self._documents[self._document]
-        random = np.random.default_rng(
-            (self._options.seed, 1, self._epoch, self._units_of_epoch()[self._turn], number)
-        )
-        ids: list[int] = []
-        for piece in pieces(content, self._piece_characters):
-            ids += sequence(self._tokenizer, piece, path, self._options.fim, random)
-        self._document += 1
-        if self._document == len(self._documents):
-            self._document = 0
+        document, number, text, path = self._pieces[self._piece]
+        unit = self._units_of_epoch()[self._turn]
+        random = np.random.default_rng((self._options.seed, 1, self._epoch, unit, document, number))
+        ids = sequence(self._tokenizer, text, path, self._options.fim, random)
+        self._piece += 1
+        if self._piece == len(self._pieces):
+            self._piece = 0
             self._turn += 1
             if self._turn == len(self._units_of_epoch()):
                 self._turn = 0
@@ -150,11 +148,13 @@ class Stream:
 
     def _load(self) -> None:
         unit = int(self._units_of_epoch()[self._turn])
-        rows = self._units.read(unit)
-        order = np.random.default_rng((self._options.seed, 3, self._epoch, unit)).permutation(
-            len(rows)
-        )
-        self._documents = [(int(number), *rows[number]) for number in order]
+        cut = [
+            (document, number, text, path)
+            for document, (content, path) in enumerate(self._units.read(unit))
+            for number, text in enumerate(pieces(content, self._piece_characters))
+        ]
+        random = np.random.default_rng((self._options.seed, 3, self._epoch, unit))
+        self._pieces = [cut[index] for index in random.permutation(len(cut))]
         self._loaded = (self._epoch, self._turn)
 
     def state(self) -> dict[str, Any]:
@@ -163,7 +163,7 @@ class Stream:
             "index": self.index,
             "epoch": self._epoch,
             "turn": self._turn,
-            "document": self._document,
+            "piece": self._piece,
             "buffer": self._buffer.tolist(),
         }
 
@@ -176,7 +176,7 @@ class Stream:
         if state["index"] != self.index:
             raise DataError(f"state of stream {state['index']} given to stream {self.index}")
         self._epoch, self._turn = state["epoch"], state["turn"]
-        self._document = state["document"]
+        self._piece = state["piece"]
         self._buffer = np.asarray(state["buffer"], np.int32)
         self._loaded = None
 

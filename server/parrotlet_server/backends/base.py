@@ -37,7 +37,8 @@ class Backend(Protocol):
     def evaluate(self, state: State, keep: int, tokens: Sequence[int]) -> NDArray[np.float32]:
         """Cuts `state` to its first `keep` tokens, appends `tokens`, gives the next token's logits.
 
-        Cutting costs nothing. `state.tokens` is up to date afterwards, also when an error is
+        Cutting costs nothing. It runs to its end: a caller that wants to stop a long prompt gives
+        it in pieces. `state.tokens` is up to date afterwards, also when an error is
         raised (then it is cut to what is valid).
 
         Returns:

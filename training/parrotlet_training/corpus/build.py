@@ -1,4 +1,4 @@
-"""Building a corpus: sources → filters → exact dedup → splits → shards and a manifest."""
+"""Building a corpus: sources → filters → exact dedup → splits → shuffle → shards, manifest."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from .filters import FILTERS, is_vendored
 from .holdout import is_held_out, is_validation
 from .licences import is_permissive
 from .shards import ShardWriter
+from .shuffle import Shuffler
 from .sources import Source, SourceError
 from .text import UndecodableError, decode_python
 
@@ -127,7 +128,9 @@ def build_corpus(
         with ExitStack() as stack:
             seen = stack.enter_context(closing(_SeenTexts(Path(aside))))
             names = ("holdout",) if options.holdout else ("train", "validation")
-            writers = {name: stack.enter_context(ShardWriter(out, name)) for name in names}
+            shufflers = {
+                name: stack.enter_context(closing(Shuffler(Path(aside) / name))) for name in names
+            }
             bar = stack.enter_context(
                 tqdm(unit="B", unit_scale=True, disable=None if progress else True, desc="corpus")
             )
@@ -141,7 +144,7 @@ def build_corpus(
                 )
                 try:
                     for document in _kept(source, manifest, options, seen, bar):
-                        writers[split].add(document)
+                        shufflers[split].add(document)
                         counted.documents += 1
                         counted.bytes += len(document.content.encode("utf-8"))
                 except SourceError as error:
@@ -149,8 +152,12 @@ def build_corpus(
                 manifest.sources.append(counted)
                 manifest.documents[split] += counted.documents
                 manifest.bytes[split] += counted.bytes
-        for writer in writers.values():
-            manifest.shards += writer.shards
+            for name, shuffler in shufflers.items():
+                bar.set_postfix_str(f"writing {name}")
+                with ShardWriter(out, name) as writer:
+                    for document in shuffler.documents():
+                        writer.add(document)
+                manifest.shards += writer.shards
         if not manifest.shards:
             raise SourceError("no document is left: every source was empty, filtered or held out")
         text = json.dumps(manifest.to_json(), indent=1, ensure_ascii=False)

@@ -1,0 +1,1 @@
+"""What runs the model: one interface, and ONNX Runtime behind it."""

@@ -1,0 +1,154 @@
+"""The server's sub-commands. What they need is imported when one of them runs."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .errors import CommandError, UsageError
+
+if TYPE_CHECKING:
+    from .engine import Completion, Request
+
+_PLACE = re.compile(r"(?P<file>[^:].*?):(?P<line>\d+)(?::(?P<column>\d+))?\Z", re.DOTALL)
+_LEVELS = ("debug", "info", "warning", "error")
+
+
+def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds `serve`, `complete`, `demo`, `export` and `restore` to the command line."""
+    from .bundle.commands import register as register_bundle_commands
+
+    serve = subparsers.add_parser("serve", help="run the language server on stdin and stdout")
+    _add_model(serve)
+    serve.add_argument(
+        "--log-level", choices=_LEVELS, default="warning", help="default: %(default)s"
+    )
+    serve.set_defaults(run=_serve)
+
+    complete = subparsers.add_parser("complete", help="print the suggestion for a place in a file")
+    complete.add_argument(
+        "place",
+        metavar="FILE:LINE[:COLUMN]",
+        help="line and column count from 1; without a column, the end of the line",
+    )
+    complete.add_argument("--json", action="store_true", help="print one JSON object")
+    _add_model(complete)
+    complete.set_defaults(run=_complete)
+
+    demo = subparsers.add_parser("demo", help="watch a sample file being completed")
+    _add_model(demo)
+    demo.set_defaults(run=_demo)
+
+    register_bundle_commands(subparsers)
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--model",
+        metavar="MODEL",
+        help="folder of a model bundle or of a checkpoint, or owner/name@revision on the Hub "
+        "(default: the model that comes with Parrotlet)",
+    )
+
+
+def _serve(options: argparse.Namespace) -> int:
+    import sys
+
+    from .lsp.logs import to_stderr
+    from .lsp.stdio import serve
+
+    to_stderr(options.log_level)
+    if sys.stdin.isatty():
+        print(
+            "parrotlet serve talks to an editor on stdin and stdout; Ctrl+C ends it.",
+            file=sys.stderr,
+        )
+    return serve(options.model)
+
+
+def _complete(options: argparse.Namespace) -> int:
+    import json
+    import sys
+
+    request = request_at(options.place)
+    from .engine import Engine
+
+    completion = Engine.load(options.model).complete(request)
+    if options.json:
+        print(json.dumps(_as_json(completion)))
+    elif completion.suggestion is not None:
+        print(completion.suggestion.text)
+    else:
+        print(f"parrotlet: no suggestion ({completion.reason})", file=sys.stderr)
+    return 0
+
+
+def _as_json(completion: Completion) -> dict[str, object]:
+    suggestion = completion.suggestion
+    return {
+        "text": suggestion and suggestion.text,
+        "overwrite": suggestion and suggestion.overwrite,
+        "score": suggestion and suggestion.score,
+        "reason": completion.reason,
+        "promptTokens": completion.prompt_tokens,
+        "evaluatedTokens": completion.evaluated_tokens,
+        "generatedTokens": completion.generated_tokens,
+        "milliseconds": round(1000 * completion.seconds, 1),
+    }
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from .demo import run
+
+    return run(options.model)
+
+
+def request_at(place: str) -> Request:
+    """The request for a place given as ``FILE:LINE:COLUMN`` or ``FILE:LINE``.
+
+    Lines and columns count from 1, columns in characters; without a column it is the line's end.
+
+    Raises:
+        UsageError: if `place` is of another form or not in the file.
+        CommandError: if the file cannot be read.
+    """
+    match = _PLACE.match(place)
+    if match is None:
+        raise UsageError(f"{place!r} is not FILE:LINE:COLUMN or FILE:LINE, such as app.py:12:5")
+    file, line = Path(match["file"]), int(match["line"])
+    lines = _read(file).split("\n")
+    if not 1 <= line <= len(lines):
+        raise UsageError(f"{file} has no line {line}: its last one is {len(lines)}")
+    end = len(lines[line - 1]) + 1
+    column = end if match["column"] is None else int(match["column"])
+    if not 1 <= column <= end:
+        raise UsageError(f"line {line} of {file} has no column {column}: it ends at {end}")
+    before, after = lines[line - 1][: column - 1], lines[line - 1][column - 1 :]
+
+    from .engine import Request
+
+    return Request(
+        prefix="\n".join([*lines[: line - 1], before]),
+        suffix="\n".join([after, *lines[line:]]),
+        path=_told_path(file),
+    )
+
+
+def _read(file: Path) -> str:
+    """The file's text with ``\\n`` for each line end."""
+    try:
+        text = file.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise CommandError(f"{file} is not UTF-8 text: byte {error.start} is wrong") from error
+    except OSError as error:
+        raise CommandError(f"cannot read {file}: {error.strerror}") from error
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _told_path(file: Path) -> str:
+    """The path that the model is told: below the working folder, or else the name alone."""
+    path = file.resolve()
+    here = Path.cwd().resolve()
+    return path.relative_to(here).as_posix() if path.is_relative_to(here) else path.name

@@ -1,0 +1,105 @@
+"""Where the cursor stands: its line, what is around it, and whether a block is to be written."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+
+from .scan import CLOSER, Scanner, indentation, without_comment
+from .types import Request
+
+NEAR = 8_000
+"""Characters each side of the cursor that are looked at; more cannot enter a prompt either."""
+
+_CLOSERS = re.compile(r"""[\s)\]}"'`,:;]*""")
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A block or a bracket that the text before the cursor opens and nothing fills yet.
+
+    Attributes:
+        indentation: columns of the line that opens it; its content is indented deeper.
+        closer: the bracket that ends it; "" for a block.
+    """
+
+    indentation: int
+    closer: str
+
+
+@dataclass(frozen=True)
+class Place:
+    """The surroundings of a cursor, bounded whatever the size of the file.
+
+    Attributes:
+        line: the cursor's line, up to it.
+        tail: the cursor's line, after it.
+        above: up to `NEAR` characters before the line, in lines, the nearest last.
+        below: up to `NEAR` characters after the line, in lines.
+    """
+
+    line: str
+    tail: str
+    above: list[str]
+    below: list[str]
+
+    @classmethod
+    def of(cls, request: Request) -> Place:
+        """The place that `request` names."""
+        before = request.prefix[-NEAR:].replace("\r\n", "\n").split("\n")
+        after = request.suffix[:NEAR].replace("\r\n", "\n").split("\n")
+        return cls(before[-1], after[0].rstrip("\r"), before[:-1], after[1:])
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether nothing but indentation stands before the cursor on its line."""
+        return not self.line.strip()
+
+    @property
+    def can_insert(self) -> bool:
+        """Whether only what a suggestion can bring itself stands after the cursor on its line."""
+        return _CLOSERS.fullmatch(self.tail) is not None
+
+    @cached_property
+    def next_line(self) -> str:
+        """The nearest line below that is not blank; "" if there is none."""
+        return next((line for line in self.below if line.strip()), "")
+
+    @cached_property
+    def opened(self) -> Opened | None:
+        """The unfilled block or bracket whose content is to be written here, if there is one."""
+        if self.tail.strip():
+            return None
+        lines = [*self.above, self.line] if not self.is_blank else list(self.above)
+        while lines and not lines[-1].strip():
+            lines.pop()
+        if not lines:
+            return None
+        code = without_comment(lines[-1])
+        scanner = Scanner()
+        outside = scanner.feed(code)
+        if scanner.quote:
+            return None
+        closer = ""
+        if code.endswith(tuple(CLOSER)):
+            closer = CLOSER[code[-1]]
+        elif not code.endswith(":") or scanner.brackets:
+            return None
+        first = _statement_start(lines, len(outside))
+        if self.next_line and indentation(self.next_line) > indentation(first):
+            return None  # it has content already
+        return Opened(indentation(first), closer)
+
+
+def _statement_start(lines: list[str], closed: int) -> str:
+    """The line where the statement that ends with ``lines[-1]`` starts.
+
+    `closed` is the number of brackets that the last line closes for earlier lines.
+    """
+    at = len(lines) - 1
+    while closed > 0 and at > 0:
+        at -= 1
+        scanner = Scanner()
+        closed += len(scanner.feed(without_comment(lines[at]))) - len(scanner.brackets)
+    return lines[at]

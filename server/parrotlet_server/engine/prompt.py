@@ -1,0 +1,113 @@
+"""From a place in a text to the tokens that the model reads.
+
+The prompt is the grammar's serving form: header, suffix, prefix. What stands first changes least.
+The suffix begins below the cursor's line, so it stays as one types in the line, and the prefix
+begins at a line start that moves in big steps, so that a typed character only changes the end.
+Both are functions of the request alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from parrotlet_tokenizer import CodeTokenizer, Header
+from parrotlet_tokenizer.prompt import serving_head
+from parrotlet_tokenizer.specials import END_OF_TEXT_ID
+
+from .types import Request
+
+SUFFIX_TOKENS = 192
+HEALING_TOKENS = 16
+"""Room kept for writing anew what was taken back, besides the suggestion's own."""
+
+MOST_HEALED = 64
+"""Bytes; of a longer last piece only the last token is taken back."""
+
+SMALLEST_CONTEXT = 128
+
+_CHARACTERS_PER_TOKEN = 4  # of Python text, rather too many: what does not fit is tried shorter
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What the model reads, and how its answer must begin.
+
+    Attributes:
+        ids: the tokens, at least one.
+        rest: bytes of the text before the cursor that are not among them; the answer begins with
+            these.
+        limit: most tokens that the model may write, those for `rest` not counted.
+    """
+
+    ids: list[int]
+    rest: bytes
+    limit: int
+
+
+def build_prompt(tokenizer: CodeTokenizer, request: Request, context_length: int) -> Prompt:
+    """The prompt of `request`, which leaves room for the answer in the context."""
+    limit = max(1, min(request.max_tokens, context_length // 4))
+    room = context_length - limit - HEALING_TOKENS
+    header = Header(path=_path(request.path, context_length // 8))
+    suffix = _suffix(tokenizer, request.suffix, min(SUFFIX_TOKENS, context_length // 4))
+    head = serving_head(tokenizer, header, suffix)
+    ids, rest = _prefix(tokenizer, request.prefix, room - len(head), context_length)
+    ids = [*head, *ids] or [END_OF_TEXT_ID]  # the model needs something to go on from
+    return Prompt(ids, rest, limit)
+
+
+def _path(path: str | None, characters: int) -> str | None:
+    return _clean(path.replace("\\", "/").replace("\n", " ")[-characters:]) if path else None
+
+
+def _suffix(tokenizer: CodeTokenizer, suffix: str, budget: int) -> str:
+    """The lines below the cursor's own, as many as `budget` tokens hold; "" if all are blank."""
+    near = suffix.find("\n", 0, 100_000) + 1
+    if not near:
+        return ""
+    text = _clean(suffix[near : near + budget * 6])
+    whole = near + budget * 6 >= len(suffix)
+    while text.strip():
+        lines = text.splitlines(keepends=True)
+        if not whole and len(lines) > 1:
+            text = "".join(lines[:-1])  # the last line may be cut
+        used = len(tokenizer.encode(text))
+        if used <= budget:
+            return text
+        text, whole = text[: max(1, len(text) * budget // used)], False
+    return ""
+
+
+def _prefix(
+    tokenizer: CodeTokenizer, prefix: str, budget: int, grid: int
+) -> tuple[list[int], bytes]:
+    """Tokens of the text before the cursor, at most `budget`, and the bytes taken back.
+
+    The text begins with the first line after a multiple of `grid` characters.
+    """
+    edge = -(-max(0, len(prefix) - budget * _CHARACTERS_PER_TOKEN) // grid) * grid
+    while True:
+        # In a file of one endless line the text begins inside it.
+        start = prefix.find("\n", edge - 1, edge + grid) + 1 or edge if edge else 0
+        if start >= len(prefix) > 0:
+            start = max(0, len(prefix) - budget)
+        ids, rest = _healed(tokenizer, _clean(prefix[start:]))
+        edge += grid
+        if len(ids) <= budget:
+            return ids, rest
+        if edge >= len(prefix):
+            return ids[-budget:], rest
+
+
+def _healed(tokenizer: CodeTokenizer, text: str) -> tuple[list[int], bytes]:
+    healed = tokenizer.encode_healed(text)
+    rest = healed.rest.encode()
+    if len(rest) <= MOST_HEALED:
+        return healed.ids, rest
+    ids = tokenizer.encode(text)
+    return ids[:-1], tokenizer.token_bytes[ids[-1]]
+
+
+def _clean(text: str) -> str:
+    """`text` with plain line ends, and "?" for what UTF-8 cannot carry."""
+    return text.replace("\r\n", "\n").encode("utf-8", "replace").decode()

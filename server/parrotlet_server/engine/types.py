@@ -1,0 +1,66 @@
+"""What goes into the engine and what comes out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Request:
+    """A place in a text where a completion is wanted.
+
+    Attributes:
+        prefix: all text before the cursor.
+        suffix: all text after the cursor.
+        path: the file's path inside its workspace, told to the model; None leaves it out.
+        document: identity of the text; requests with the same one share the model's state first.
+        multiline: "auto" allows several lines where a block is to be written, "never" does not.
+        max_tokens: most tokens that the model writes.
+    """
+
+    prefix: str
+    suffix: str
+    path: str | None = None
+    document: str = ""
+    multiline: Literal["auto", "never"] = "auto"
+    max_tokens: int = 96
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """Text to be inserted at the cursor.
+
+    Attributes:
+        text: never empty, never only white space.
+        overwrite: characters right of the cursor, on its line, that `text` replaces, since it
+            brings the same closing brackets and quotes itself.
+        score: mean log-probability of the model's tokens, at most 0.
+    """
+
+    text: str
+    overwrite: int
+    score: float
+
+
+@dataclass(frozen=True)
+class Completion:
+    """A suggestion or the reason why there is none, and what it cost.
+
+    Attributes:
+        suggestion: None where nothing sensible is to be shown.
+        reason: why the text ended ("end_of_line", "end_of_block", "end_of_text", "repetition",
+            "length") or why there is none ("cancelled", "empty", "skipped:…").
+        prompt_tokens: length of the prompt.
+        evaluated_tokens: tokens of the prompt that the model read for this request; the others'
+            state was kept from earlier requests.
+        generated_tokens: tokens that the model wrote.
+        seconds: wall time.
+    """
+
+    suggestion: Suggestion | None
+    reason: str
+    prompt_tokens: int = 0
+    evaluated_tokens: int = 0
+    generated_tokens: int = 0
+    seconds: float = 0.0

@@ -1,0 +1,1 @@
+"""The language server: the protocol in front of the engine."""

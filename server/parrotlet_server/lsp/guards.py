@@ -1,0 +1,246 @@
+"""What pygls 2.1 does not handle by itself: every request gets exactly one reply.
+
+Seen in pygls 2.1.1: malformed parameters and requests after ``shutdown`` get no reply, nor does an
+unknown method without parameters; an unknown trigger kind is an error; ``exit`` ends the process
+with 0 whether or not ``shutdown`` came before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Iterable
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any, cast
+
+from cattrs import Converter
+from cattrs.errors import BaseValidationError
+from lsprotocol import types
+from pygls.exceptions import (
+    JsonRpcException,
+    JsonRpcInvalidParams,
+    JsonRpcInvalidRequest,
+    JsonRpcMethodNotFound,
+    JsonRpcParseError,
+    JsonRpcServerNotInitialized,
+)
+from pygls.protocol import (
+    JsonRPCNotification,
+    JsonRPCRequestMessage,
+    LanguageServerProtocol,
+    default_converter,
+    lsp_method,
+)
+
+if TYPE_CHECKING:
+    from .server import ParrotletServer
+
+logger = logging.getLogger(__name__)
+
+
+def converter() -> Converter:
+    """A converter that takes an unknown trigger kind for the usual one."""
+    result: Converter = default_converter()  # type: ignore[no-untyped-call]
+
+    def inline(value: Any, _: type) -> types.InlineCompletionTriggerKind:
+        known = value in (1, 2)
+        return types.InlineCompletionTriggerKind(value if known else 2)
+
+    def popup(value: Any, _: type) -> types.CompletionTriggerKind:
+        known = value in (1, 2, 3)
+        return types.CompletionTriggerKind(value if known else 1)
+
+    result.register_structure_hook(types.InlineCompletionTriggerKind, inline)
+    result.register_structure_hook(types.CompletionTriggerKind, popup)
+    return result
+
+
+class Protocol(LanguageServerProtocol):
+    """The protocol of pygls with a stricter door."""
+
+    _server: ParrotletServer
+
+    exit_code: int | None = None
+    """What the process shall end with; None until the client has sent ``exit``."""
+
+    def receive(self, body: bytes) -> None:
+        """Handles a message's body.
+
+        Bytes that are no message, a message that makes no sense and parameters of the wrong shape
+        are answered with an error where something may wait for an answer, and are logged in one
+        line where nothing does.
+        """
+        try:
+            data = json.loads(body.decode("utf-8"))
+        except (ValueError, RecursionError) as error:
+            self._refuse(None, JsonRpcParseError(f"not JSON in UTF-8: {error}"))
+            return
+        try:
+            self._dispatch(data)
+        except Exception as error:  # one message must not end the session
+            logger.error("failed on a message: %s: %s", type(error).__name__, error)
+            logger.debug("failed on a message", exc_info=True)
+
+    def _dispatch(self, data: Any) -> None:
+        identity = data.get("id") if isinstance(data, dict) else None
+        if isinstance(identity, bool) or not isinstance(identity, int | str):
+            identity = None
+        if not isinstance(data, dict) or data.get("jsonrpc") != self.VERSION:
+            self._refuse(identity, JsonRpcInvalidRequest("not a JSON-RPC 2.0 message"))
+            return
+        method = data.get("method")
+        if "method" not in data and ("result" in data or "error" in data):
+            self._receive_response(identity, data)
+        elif not isinstance(method, str) or ("id" in data and identity is None):
+            self._refuse(identity, JsonRpcInvalidRequest("a method or an id of the wrong type"))
+        elif identity is None:
+            self._receive_notification(method, data)
+        else:
+            self._receive_request(identity, method, data)
+
+    def _receive_request(self, identity: int | str, method: str, data: dict[str, Any]) -> None:
+        if self._shutdown:
+            self._refuse(identity, JsonRpcInvalidRequest("the server is shutting down"))
+        elif method == types.INITIALIZE and self._workspace is not None:
+            self._refuse(identity, JsonRpcInvalidRequest("the server is initialized already"))
+        elif method not in {types.INITIALIZE, types.SHUTDOWN} and self._workspace is None:
+            self._refuse(identity, JsonRpcServerNotInitialized("send initialize first"))
+        elif not self._knows(method):
+            self._refuse(identity, JsonRpcMethodNotFound.of(method))
+        else:
+            try:
+                message = self._structure(method, data, JsonRPCRequestMessage)
+            except Exception as error:
+                reason = f"{method}: {_reason(error)}"
+                self._refuse(identity, JsonRpcInvalidParams(reason))
+            else:
+                self.handle_message(message)
+
+    def _receive_notification(self, method: str, data: dict[str, Any]) -> None:
+        if method != types.EXIT and (self._shutdown or self._workspace is None):
+            logger.debug("ignored %s outside of a session", method)
+        elif method == types.CANCEL_REQUEST or self._knows(method):
+            try:
+                message = self._structure(method, data, JsonRPCNotification)
+            except Exception as error:
+                logger.warning("ignored a malformed %s: %s", method, _reason(error))
+            else:
+                self.handle_message(message)
+        else:
+            logger.debug("ignored unknown notification %s", method)
+
+    def _receive_response(self, identity: int | str | None, data: dict[str, Any]) -> None:
+        future = self._request_futures.get(identity) if identity is not None else None
+        if not isinstance(future, Future) or identity is None:  # a task is the client's request
+            logger.debug("ignored an answer to nothing that was asked")
+            return
+        self._result_types.pop(identity, None)
+        del self._request_futures[identity]
+        if future.done():
+            return
+        # the results are read by those who asked, as plain values: a client may answer nonsense
+        error = data.get("error")
+        if error is None:
+            future.set_result(data.get("result"))
+        else:
+            future.set_exception(JsonRpcException(f"{error!r:.200}"))
+
+    def _knows(self, method: str) -> bool:
+        return method in self.fm.builtin_features or method in self.fm.features
+
+    def _structure(self, method: str, data: dict[str, Any], fallback: type) -> Any:
+        """The typed message.
+
+        Raises:
+            Exception: if its parameters have the wrong shape.
+        """
+        kind = self.get_message_type(method)
+        if kind is None:
+            fields = {"jsonrpc": self.VERSION, "method": method, "params": data.get("params")}
+            return fallback(**fields, **({"id": data["id"]} if "id" in data else {}))
+        if method == types.CANCEL_REQUEST and not isinstance(data["params"]["id"], int | str):
+            raise TypeError("an id is a number or a string")
+        if method == types.TEXT_DOCUMENT_DID_CHANGE:
+            for change in data["params"]["contentChanges"]:
+                if change.get("range") is None:
+                    change.pop("range", None)
+        try:
+            return self._converter.structure(data, kind)
+        except Exception:
+            if method != types.INITIALIZE:
+                raise
+            # a newer client may list kinds that these types do not know yet
+            params = data["params"]
+            params["capabilities"] = _needed(params["capabilities"])
+            return self._converter.structure(data, kind)
+
+    def _refuse(self, identity: int | str | None, error: JsonRpcException) -> None:
+        logger.warning("refused a message: %s", error)
+        # not through _send_response, whose type wants an id
+        self._send_data(
+            {
+                "jsonrpc": self.VERSION,
+                "id": identity,
+                "error": {"code": error.code, "message": str(error)},
+            }
+        )
+
+    @lsp_method(types.EXIT)
+    def lsp_exit(self, *_: Any) -> None:  # type: ignore[override]
+        """Marks the end of the session, which the main loop sees."""
+        self.exit_code = 0 if self._shutdown else 1
+
+    @property
+    def is_shut_down(self) -> bool:
+        """Whether the client has sent ``shutdown``."""
+        return bool(self._shutdown)
+
+    async def finish(self) -> None:
+        """Waits until the requests that ``shutdown`` cancelled are answered."""
+        # pygls keeps tasks there too, for handlers that are coroutines
+        running = cast("Iterable[object]", self._request_futures.values())
+        tasks = [task for task in running if isinstance(task, asyncio.Task)]
+        if self._shutdown and tasks:
+            await asyncio.wait(tasks, timeout=1.0)
+            await asyncio.sleep(0)
+
+    @lsp_method(types.TEXT_DOCUMENT_DID_OPEN)
+    def lsp_text_document__did_open(self, params: types.DidOpenTextDocumentParams) -> None:
+        """Keeps the text; pygls's workspace gets none."""
+        self._server.documents.open(params.text_document)
+
+    @lsp_method(types.TEXT_DOCUMENT_DID_CHANGE)
+    def lsp_text_document__did_change(self, params: types.DidChangeTextDocumentParams) -> None:
+        """Changes the text."""
+        self._server.documents.change(params.text_document.uri, params.content_changes)
+
+    @lsp_method(types.TEXT_DOCUMENT_DID_CLOSE)
+    def lsp_text_document__did_close(self, params: types.DidCloseTextDocumentParams) -> None:
+        """Forgets the text."""
+        self._server.documents.close(params.text_document.uri)
+
+
+_NEEDED = {
+    "general": ("positionEncodings",),
+    "window": ("workDoneProgress",),
+    "workspace": ("configuration", "didChangeConfiguration", "workspaceFolders"),
+}
+
+
+def _needed(capabilities: dict[str, Any]) -> dict[str, Any]:
+    """The capabilities that this server asks for."""
+    return {
+        group: {name: capabilities[group][name] for name in names if name in capabilities[group]}
+        for group, names in _NEEDED.items()
+        if isinstance(capabilities.get(group), dict)
+    }
+
+
+def _reason(error: BaseException) -> str:
+    """The innermost cause of a failed conversion, in one line."""
+    while isinstance(error, BaseValidationError) and error.exceptions:
+        error = error.exceptions[0]
+    text = str(error).strip().splitlines()[:1]
+    name = type(error).__name__
+    return f"{name}: {text[0]:.200}" if text else name

@@ -1,0 +1,104 @@
+"""The language server: its features, each handed on to the session."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from lsprotocol import types
+from pygls.lsp.server import LanguageServer
+
+from parrotlet_server.version import version
+
+from . import parent
+from .client import Client
+from .documents import Documents
+from .guards import Protocol, converter
+from .items import inline_item, popup_item
+from .session import Session
+from .settings import SECTION
+
+logger = logging.getLogger(__name__)
+
+STATISTICS = f"{SECTION}/statistics"
+
+
+class ParrotletServer(LanguageServer):
+    """Parrotlet as a language server."""
+
+    protocol: Protocol
+
+    def __init__(self, model: str | None = None) -> None:
+        """Serves `model`, unless the user's settings name another one; None is the bundled one."""
+        super().__init__("parrotlet", version(), protocol_cls=Protocol, converter_factory=converter)
+        self.documents = Documents()
+        self.session = Session(Client(self), self.documents, self._folders, model)
+        self.hang_up: Callable[[], None] = lambda: None
+        self._tasks: set[asyncio.Task[None]] = set()
+        _register(self)
+
+    def report_server_error(self, error: Exception, source: Any) -> None:
+        """Logs the error; pygls would show it to the user."""
+        logger.error("%s: %s", type(error).__name__, error)
+
+    def watch_parent(self) -> None:
+        """Ends the session when the editor's process ends."""
+        if self.process_id is not None:
+            task = asyncio.create_task(parent.watch(self.process_id, lambda: self.hang_up()))
+            self._tasks.add(task)  # the loop itself holds it only weakly
+            task.add_done_callback(self._tasks.discard)
+
+    def _folders(self) -> list[str]:
+        folders = [folder.uri for folder in self.workspace.folders.values()]
+        return folders or [self.workspace.root_uri or ""]
+
+
+def _register(server: ParrotletServer) -> None:
+    session = server.session
+
+    @server.feature(types.INITIALIZE)
+    def initialize(params: types.InitializeParams) -> None:
+        encoding = server.workspace.position_encoding or "utf-16"
+        server.documents.encoding = types.PositionEncodingKind(encoding).value
+        session.begin(params.initialization_options)
+
+    @server.feature(types.INITIALIZED)
+    async def initialized(_: types.InitializedParams) -> None:
+        server.watch_parent()
+        await session.client.watch_settings()
+        await session.configure()
+
+    @server.feature(types.WORKSPACE_DID_CHANGE_CONFIGURATION)
+    async def configuration_changed(params: types.DidChangeConfigurationParams) -> None:
+        await session.configure(params.settings)
+
+    @server.feature(types.TEXT_DOCUMENT_INLINE_COMPLETION, types.InlineCompletionOptions())
+    async def inline_completion(
+        params: types.InlineCompletionParams,
+    ) -> list[types.InlineCompletionItem] | None:
+        start = end = params.position
+        inserted = ""
+        selected = params.context.selected_completion_info
+        if selected is not None and selected.range.start.line == selected.range.end.line:
+            # ghost text beside a popup is shown only if it goes on from the selected item
+            start, end, inserted = selected.range.start, selected.range.end, selected.text
+        answer = await session.complete(params.text_document.uri, start, end, inserted)
+        if answer is None:
+            return None
+        place, suggestion = answer
+        return [inline_item(place, inserted, suggestion)]
+
+    @server.feature(
+        types.TEXT_DOCUMENT_COMPLETION, types.CompletionOptions(trigger_characters=[".", "("])
+    )
+    async def completion(params: types.CompletionParams) -> types.CompletionList | None:
+        answer = await session.complete(params.text_document.uri, params.position, params.position)
+        # always incomplete: the next character may change the suggestion
+        items = [] if answer is None else [popup_item(*answer)]
+        return types.CompletionList(is_incomplete=True, items=items)
+
+    @server.feature(STATISTICS)
+    def statistics(_: Any) -> dict[str, Any]:
+        return session.statistics()

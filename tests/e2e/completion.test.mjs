@@ -1,0 +1,152 @@
+// The whole way: the extension sets up its server, the model suggests, the user takes it, the file holds it.
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import * as path from "node:path";
+import { scenario } from "./harness.mjs";
+
+const START = `"""Reads a shopping list and adds up what it costs."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass
+class Item:
+    name: str
+    price: float
+    amount: int = 1
+
+    @property
+    def total(self) -> float:
+        return self.price * self.amount
+
+
+class ShoppingList:
+    def __init__(self, items: list[Item] | None = None) -> None:
+        self.items = items or []
+
+    def add(self, item: Item) -> None:
+        self.items.append(item)
+
+    def total(self) -> float:
+        return sum(item.total for item in self.items)
+
+    def names(self) -> list[str]:
+        `;
+
+// Ordinary beginnings of a line. Which of them a model goes on from is its own affair, but from one it must.
+const BEGINNINGS = [
+  "return [item.na",
+  "return sorted(item.na",
+  "return self.it",
+  "for item in se",
+  "if not se",
+];
+
+scenario(
+  "type, see a suggestion, type on through it, take it, save",
+  { files: { "shopping.py": START, "again.py": START }, file: "shopping.py", timeout: 1_200_000 },
+  async (vscode, window) => {
+    await window.ready(900_000);
+    await window.toEnd();
+
+    let typed = "";
+    let ghost = "";
+    for (const beginning of BEGINNINGS) {
+      await window.type(beginning);
+      ghost = await window.ghostWithin(15_000);
+      if (/^ ?\w\w/.test(ghost)) {
+        typed = beginning;
+        break;
+      }
+      await window.eraseLine();
+    }
+    assert.notEqual(typed, "", "no suggestion for any of the beginnings");
+    assert.doesNotMatch(ghost, /[\ufffd\0]|<\|/, "only text that a person would write");
+    if (process.env.PARROTLET_SCREENSHOT) {
+      await picture(window, process.env.PARROTLET_SCREENSHOT);
+    }
+
+    // The next characters of the suggestion, typed: what is left of it stays.
+    const { line } = await window.shown();
+    const next = /^ ?\w/.exec(ghost)[0];
+    await window.type(next);
+    const left = ghost.slice(next.length);
+    await window.until(
+      async () => (await window.ghost()) === left,
+      15_000,
+      async () => `"${left}" should be left, "${await window.ghost()}" is shown`,
+    );
+    assert.equal(
+      (await window.shown()).line,
+      line,
+      "typing on changes nothing of what stands there in the end",
+    );
+
+    await window.press("Tab");
+    await window.until(
+      async () => (await window.ghost()) !== left,
+      10_000,
+      () => "Tab did not take the suggestion",
+    );
+    await window.save();
+    const saved = await readFile(path.join(vscode.workspace, "shopping.py"), "utf8");
+    assert.equal(saved, START.slice(0, START.lastIndexOf("\n") + 1) + line);
+    assert.ok(saved.startsWith(START + typed + ghost.slice(0, 2)));
+
+    // Off: the very same typing in the very same text, and nothing is suggested.
+    await window.command("Parrotlet: Turn Suggestions On or Off");
+    await window.statusIs(/Suggestions are off/, 10_000);
+    await window.openFile("again.py");
+    await window.toEnd();
+    await window.type(typed);
+    assert.equal(await window.ghostWithin(4_000), "", "suggestions are off");
+    await window.eraseLine();
+
+    // On again.
+    await window.command("Parrotlet: Turn Suggestions On or Off");
+    await window.statusIs(/Ready/, 10_000);
+    await window.toEnd();
+    await window.type(typed);
+    assert.notEqual(await window.ghostWithin(15_000), "", "suggestions are on again");
+
+    // The server is killed, as when memory runs out: it comes back by itself.
+    const servers = () => vscode.processes(/-m parrotlet_server serve/).map(({ pid }) => pid);
+    const [before, ...more] = servers();
+    assert.ok(before !== undefined && more.length === 0, "there is one server");
+    process.kill(before, "SIGKILL");
+    await window.until(
+      () => servers().some((pid) => pid !== before),
+      60_000,
+      () => "the server was not started again",
+    );
+    await window.statusIs(/Ready/, 60_000);
+    await window.eraseLine();
+    await window.type(typed);
+    assert.notEqual(await window.ghostWithin(30_000), "", "the new server suggests, too");
+
+    // A model that is not there: told, and mended by the next setting.
+    await window.setSettings({ "parrotlet.model": "/nowhere/model" });
+    await window.statusIs(/\/nowhere\/model.*parrotlet\.model/, 60_000);
+    const told = (await window.notifications()).filter(({ text }) => text.includes("/nowhere/model"));
+    assert.deepEqual(
+      told.map(({ buttons }) => buttons),
+      [["Show Log", "Retry"]],
+    );
+    await window.setSettings({});
+    await window.statusIs(/Ready/, 60_000);
+  },
+);
+
+/** A picture for the documentation: the editor with its suggestion, and little else. */
+async function picture(window, file) {
+  await window.press("Control+b");
+  await window.page.mouse.move(640, 700);
+  await window.until(
+    async () => (await window.ghost()) !== "",
+    10_000,
+    () => "the suggestion went away",
+  );
+  await window.page.screenshot({ path: path.resolve(file) });
+}

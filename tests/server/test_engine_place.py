@@ -1,0 +1,82 @@
+import pytest
+
+from parrotlet_server.engine import Request
+from parrotlet_server.engine.place import NEAR, Opened, Place
+
+
+def at(text):
+    """The place of the sign | in a text."""
+    prefix, _, suffix = text.partition("|")
+    return Place.of(Request(prefix, suffix))
+
+
+BLOCK, NONE = Opened(0, ""), None
+
+
+@pytest.mark.parametrize(
+    ("text", "opened"),
+    [
+        ("def f(x):\n    |", BLOCK),
+        ("def f(x):\n|", BLOCK),
+        ("def f(x):|", BLOCK),
+        ("def f(x):  # why\n    |", BLOCK),
+        ("class A:\n\n    |", BLOCK),
+        ("class A:\n    def f(self):\n        |", Opened(4, "")),
+        ("class A:\n\tdef f(self):\n\t\t|", Opened(8, "")),
+        ("def f(\n    a,\n    b,\n) -> int:\n    |", BLOCK),
+        ("if (a and\n        b):\n    |", BLOCK),
+        ("if (a and\n        (b or\n         c)):\n    |", BLOCK),
+        ("for a in b:\n    |\n\nprint(1)", BLOCK),
+        ("else:\n    |", BLOCK),
+        ("f(\n    |", Opened(0, ")")),
+        ("x = [\n    |\n]", Opened(0, "]")),
+        ("    y = {|", Opened(4, "}")),
+        # nothing is opened, or something else than a block
+        ("x = 1\n|", NONE),
+        ("def f(x):\n    y = 1\n    |", NONE),
+        ("|", NONE),
+        ("\n\n    |", NONE),
+        ("# note:\n|", NONE),
+        ("x = 'a:\n|", NONE),
+        ("x = 'a:'\n|", NONE),
+        ("x = {'a':\n    |", NONE),
+        ("x[1:\n|", NONE),
+        ("def f(x):\n    # first\n    |", NONE),
+        # the block has content already
+        ("def f(x):\n    |\n    return x", NONE),
+        ("def f(x):|\n    return x", NONE),
+        ("def f(x):\n    |\n\n    return x", NONE),
+        # inside a line
+        ("def f(x):\n    ret|", NONE),
+        ("def f(x):|)", NONE),
+    ],
+)
+def test_a_block_is_seen_where_one_is_to_be_written(text, opened):
+    assert at(text).opened == opened
+
+
+@pytest.mark.parametrize("tail", ["", ")", ")]", '")', "'", "  ", "):", "),", " ) ", "`", "]\r"])
+def test_a_suggestion_may_stand_before_closers(tail):
+    assert at(f"f(|{tail}\nx = 1").can_insert
+
+
+@pytest.mark.parametrize("tail", ["x", ") + 1", "(", "  # note", ".a", "1", "é"])
+def test_a_suggestion_may_not_stand_before_other_text(tail):
+    assert not at(f"f(|{tail}").can_insert
+
+
+def test_lines_are_those_of_the_text():
+    place = at("a\r\n  b\r\n  c|) \r\nd\r\n\r\ne")
+    assert (place.line, place.tail) == ("  c", ") ")
+    assert place.above == ["a", "  b"]
+    assert place.below == ["d", "", "e"]
+    assert place.next_line == "d"
+    assert at("a|").next_line == ""
+
+
+def test_only_what_is_near_is_looked_at():
+    place = at("a\n" * 100_000 + "b|\n" + "c\n" * 100_000)
+    assert len(place.above) <= NEAR
+    assert len(place.below) <= NEAR
+    assert (place.line, place.next_line) == ("b", "c")
+    assert len(at("a" * 100_000 + "|" + "b" * 100_000).line) == NEAR
