@@ -41,14 +41,15 @@ if part is None or part.quantity < quantity:
     Cursor("        return sum(part.val", "ue for part in self.parts.values())"),
     Cursor("            groups[part.category]", ".append(part)"),
     Cursor(
-        "def write_inventory(path: Path, inventory: Inventory) -> None:\n    ",
-        """with open(path, "w", newline="", encoding="utf-8") as file:
+        '    """Write an inventory to a CSV file."""\n    ',
+        """\
+with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=FIELDS)
         writer.writeheader()
         for part in inventory.parts.values():
             writer.writerow(asdict(part))""",
     ),
-    Cursor('    parser.add_argument("--json", act', 'ion="store_true", help="print JSON")'),
+    Cursor('    parser.add_argument("--json", act', 'ion="store_true", help="write JSON")'),
     Cursor('if __name__ == "__main__":', "\n    raise SystemExit(main())"),
 )
 

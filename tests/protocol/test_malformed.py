@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from ..support.lsp_client import at, did_change
+from ..support.lsp_client import at, did_change, span
 
 PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, INVALID_PARAMS = -32700, -32600, -32601, -32602
 NOT_INITIALIZED = -32002
@@ -99,6 +99,15 @@ def test_parameters_of_a_newer_protocol_are_passed_over(shared, new_uri):
         "textDocument/inlineCompletion",
         {**at(uri, 0, 9, certainty=0.5), "partialResultToken": 3, "unheardOf": {"a": [1]}},
     )
+
+
+@pytest.mark.parametrize("text", ["", "a\r\nb", "\ud83d", "x" * 100_000])
+@pytest.mark.parametrize("area", [((0, 0), (0, 0)), ((0, 9), (0, 3)), ((0, 0), (5, 0))])
+def test_any_selected_item_of_a_popup(shared, new_uri, text, area):
+    uri = new_uri()
+    shared.open(uri, "import ma")
+    selected = {"range": span(*area), "text": text}
+    shared.call("textDocument/inlineCompletion", at(uri, 0, 9, selectedCompletionInfo=selected))
 
 
 def test_a_change_whose_range_is_null_replaces_the_text(shared, new_uri):

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from parrotlet_server.lsp.worker import Worker, in_thread
+from parrotlet_server.lsp.worker import Worker, in_thread, threads_run
 
 
 class Work:
@@ -157,6 +157,15 @@ async def test_closing_does_not_wait_for_work_that_will_not_stop():
 
 
 async def test_in_thread_gives_results_and_errors():
-    assert await in_thread(lambda: threading.current_thread().name) == "loading"
+    assert await in_thread(lambda: threading.current_thread().name) != "MainThread"
     with pytest.raises(ZeroDivisionError):
         await in_thread(lambda: 1 // 0)
+
+
+async def test_a_thread_that_nobody_waits_for_is_known_to_run():
+    go = threading.Event()
+    abandoned = in_thread(lambda: go.wait(5))
+    abandoned.cancel()
+    assert threads_run()
+    go.set()
+    await until(lambda: not threads_run())

@@ -50,7 +50,12 @@ class Hub:
 
             def _tree(self, folder):
                 files = [
-                    {"type": "file", "path": path.name, "size": path.stat().st_size, "oid": "0" * 40}
+                    {
+                        "type": "file",
+                        "path": path.name,
+                        "size": path.stat().st_size,
+                        "oid": "0" * 40,
+                    }
                     for path in sorted(folder.iterdir())
                 ]
                 self._send(json.dumps(files).encode(), {"Content-Type": "application/json"})

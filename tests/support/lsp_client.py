@@ -23,14 +23,15 @@ CAPABILITIES = {
 class Client:
     """A server process and both ends of the talk with it.
 
-    `settings` is what the client answers to ``workspace/configuration``; None makes it answer
-    nothing at all. All messages of the server are in `messages`, in the order they came.
+    `settings` is what the client answers to ``workspace/configuration``; a `mute` one answers no
+    request at all. All messages of the server are in `messages`, in the order they came.
     """
 
-    def __init__(self, *arguments, env=None, settings=None):
+    def __init__(self, *arguments, env=None, settings=None, mute=False):
         self.settings = {} if settings is None else settings
         self.messages = []
         self.seconds = {}
+        self._mute = mute
         self._next_id = 0
         self._sent_at = {}
         self._ended = False
@@ -192,7 +193,7 @@ class Client:
             if not line:
                 break
             message = json.loads(stream.read(length))
-            if "method" in message and "id" in message:
+            if "method" in message and "id" in message and not self._mute:
                 self._answer(message)
             with self._change:
                 if "method" not in message and message["id"] in self._sent_at:

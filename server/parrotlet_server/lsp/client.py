@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any, Literal
 
 from lsprotocol import types
@@ -84,24 +82,21 @@ class Client:
                 types.CLIENT_REGISTER_CAPABILITY, types.RegistrationParams([registration])
             )
 
-    @asynccontextmanager
-    async def progress(self, title: str) -> AsyncIterator[None]:
-        """Shows `title` as work in progress while the block runs."""
-        token: str | None = None
-        if self._can("window.work_done_progress"):
-            token = str(uuid.uuid4())
-            created = await self._ask(
-                types.WINDOW_WORK_DONE_PROGRESS_CREATE,
-                types.WorkDoneProgressCreateParams(token),
-            )
-            token = None if created is _REFUSED else token
-        if token is not None:
-            self._progress(token, types.WorkDoneProgressBegin(title=title, cancellable=False))
+    async def progress(self, title: str, work: asyncio.Future[Any]) -> None:
+        """Shows `title` as work in progress until `work` is done."""
+        if not self._can("window.work_done_progress"):
+            return
+        token = str(uuid.uuid4())
+        created = await self._ask(
+            types.WINDOW_WORK_DONE_PROGRESS_CREATE, types.WorkDoneProgressCreateParams(token)
+        )
+        if created is _REFUSED:
+            return
+        self._progress(token, types.WorkDoneProgressBegin(title=title, cancellable=False))
         try:
-            yield
+            await asyncio.wait([work])
         finally:
-            if token is not None:
-                self._progress(token, types.WorkDoneProgressEnd())
+            self._progress(token, types.WorkDoneProgressEnd())
 
     def _progress(self, token: str, value: Any) -> None:
         self._server.progress(types.ProgressParams(token, value))

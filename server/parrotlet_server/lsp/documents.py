@@ -106,8 +106,8 @@ class Document:
         first, before, _ = self._cut(start)
         last, before_end, after = self._cut(end)
         return Place(
-            prefix=_plain("".join([*self._lines[:first], before])),
-            suffix=_plain("".join([after, *self._lines[last + 1 :]])),
+            prefix=plain("".join([*self._lines[:first], before])),
+            suffix=plain("".join([after, *self._lines[last + 1 :]])),
             newline=line_end(self._lines[first]) or line_end(self._lines[first - 1]) or "\n",
             start=types.Position(first, width(before, self._encoding)),
             end=types.Position(last, width(before_end, self._encoding)),
@@ -173,8 +173,8 @@ def relative_path(uri: str, folders: Iterable[str]) -> str | None:
     return PurePosixPath(path).name or None
 
 
-def _plain(text: str) -> str:
-    """As the engine wants it."""
+def plain(text: str) -> str:
+    """`text` as the engine wants it: lines ended by ``\\n``, no lone surrogates."""
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     return without_surrogates(text)

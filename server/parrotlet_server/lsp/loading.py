@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from pathlib import Path
 
 from lsprotocol import types
 
@@ -34,6 +33,7 @@ class ModelLoader:
         self.seconds = 0.0
         self._client = client
         self._task: asyncio.Task[None] | None = None
+        self._shown: asyncio.Task[None] | None = None
 
     @property
     def loading(self) -> bool:
@@ -54,7 +54,7 @@ class ModelLoader:
         """Drops the engine and loads `model` instead; a load that still runs counts no more.
 
         Args:
-            model: as for `Engine.load`; ``~`` is the user's home.
+            model: as for `Engine.load`.
             remedy: what the user can do if it fails.
         """
         if self._task is not None:
@@ -66,20 +66,20 @@ class ModelLoader:
     async def _load(self, model: str | None, remedy: str) -> None:
         self._client.status("loading", f"Loading {self.name}…")
         started = time.monotonic()
-        path = str(Path(model).expanduser()) if model and model.startswith("~") else model
-        loading = in_thread(lambda: Engine.load(path))
-        async with self._client.progress(f"Parrotlet: loading {self.name}"):
-            try:
-                self.engine = await loading
-            except BundleError as error:
-                self._fail(str(error), remedy)
-            except Exception as error:
-                logger.debug("the model cannot be loaded", exc_info=True)
-                self._fail(f"{type(error).__name__}: {error}", remedy)
-            else:
-                self.seconds = time.monotonic() - started
-                logger.info("loaded %s in %.2f s", self.name, self.seconds)
-                self._client.status("ready", self.ready)
+        loading = in_thread(lambda: Engine.load(model))
+        title = f"Parrotlet: loading {self.name}"
+        self._shown = asyncio.create_task(self._client.progress(title, loading))
+        try:
+            self.engine = await loading
+        except BundleError as error:
+            self._fail(str(error), remedy)
+        except Exception as error:
+            logger.debug("the model cannot be loaded", exc_info=True)
+            self._fail(f"{type(error).__name__}: {error}", remedy)
+        else:
+            self.seconds = time.monotonic() - started
+            logger.info("loaded %s in %.2f s", self.name, self.seconds)
+            self._client.status("ready", self.ready)
 
     def _fail(self, reason: str, remedy: str) -> None:
         line = " ".join(reason.split())

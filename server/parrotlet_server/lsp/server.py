@@ -67,8 +67,8 @@ def _register(server: ParrotletServer) -> None:
     @server.feature(types.INITIALIZED)
     async def initialized(_: types.InitializedParams) -> None:
         server.watch_parent()
-        await session.client.watch_settings()
         await session.configure()
+        await session.client.watch_settings()
 
     @server.feature(types.WORKSPACE_DID_CHANGE_CONFIGURATION)
     async def configuration_changed(params: types.DidChangeConfigurationParams) -> None:

@@ -13,10 +13,10 @@ from lsprotocol import types
 from parrotlet_server.engine import Completion, Request, Suggestion
 
 from .client import Client
-from .documents import Documents, Place, relative_path
+from .documents import Documents, Place, plain, relative_path
 from .loading import ModelLoader
 from .settings import Settings, inner
-from .worker import Worker
+from .worker import Worker, threads_run
 
 logger = logging.getLogger(__name__)
 
@@ -129,7 +129,7 @@ class Session:
             return None
         place = document.place(start, end)
         request = Request(
-            prefix=place.prefix + inserted,
+            prefix=place.prefix + plain(inserted),
             suffix=place.suffix,
             path=relative_path(uri, self.folders()),
             document=uri,
@@ -161,7 +161,7 @@ class Session:
 
     def close(self, timeout: float) -> bool:
         """Stops all work; whether it stopped within `timeout` seconds."""
-        return self._worker.close(timeout) and not self.loader.loading
+        return self._worker.close(timeout) and not threads_run()
 
     async def _run(self, request: Request) -> Completion | None:
         # the popup and the ghost text ask for the same at the same key

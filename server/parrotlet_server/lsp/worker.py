@@ -148,8 +148,16 @@ def in_thread(function: Callable[[], T]) -> asyncio.Future[T]:
         else:
             _call(loop, settle, result, None)
 
-    threading.Thread(target=run, name="loading", daemon=True).start()
+    threading.Thread(target=run, name=_IN_THREAD, daemon=True).start()
     return answer
+
+
+def threads_run() -> bool:
+    """Whether a function given to `in_thread` still runs, be it that nobody waits for it."""
+    return any(thread.name == _IN_THREAD for thread in threading.enumerate())
+
+
+_IN_THREAD = "beside the session"
 
 
 def _call(loop: asyncio.AbstractEventLoop, function: Callable[..., None], *args: object) -> None:
