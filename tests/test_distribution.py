@@ -76,5 +76,7 @@ def test_the_serving_path_imports_nothing_of_training():
         "heavy = {'torch', 'transformers', 'pyarrow', 'yaml', 'parrotlet_training'}\n"
         "sys.exit(str(heavy & sys.modules.keys()) if heavy & sys.modules.keys() else 0)\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr

@@ -23,7 +23,7 @@ class Hub:
         hub = self
 
         class Handler(BaseHTTPRequestHandler):
-            def do_GET(self):  # noqa: N802
+            def do_GET(self):
                 hub.paths.append(self.path)
                 for name, (commit, folder) in models.items():
                     path = self.path.split("?")[0]
