@@ -138,6 +138,9 @@ def test_a_loop_in_a_line_ends_it_soon():
         (["abcd", "b", "c", "abcd", "b"], 0),
         (["abcd"], 0),
         ([], 0),
+        ([")", ")"], 0),
+        (["a", ")", ")", ")"], 2),
+        (['"""'] * 4, 2),
     ],
 )
 def test_repetition_has_a_period(lines, period):

@@ -98,10 +98,11 @@ def train(recipe: Recipe, run: Path, init_from: str | None = None) -> Path:
         step, tokens, best = state.step, state.tokens, state.best
         loader.restore(state.streams)
         for optimizer, content in zip(optimizers, state.optimizers, strict=True):
-            peaks = [group["peak"] for group in optimizer.param_groups]
+            # the recipe rules: a checkpoint's groups would bring back its rates and decays
+            groups = [dict(group) for group in optimizer.param_groups]
             optimizer.load_state_dict(content)
-            for group, peak in zip(optimizer.param_groups, peaks, strict=True):
-                group["peak"] = peak
+            for group, own in zip(optimizer.param_groups, groups, strict=True):
+                group.update({key: value for key, value in own.items() if key != "params"})
         torch.set_rng_state(state.random)
         logger.info("going on after step %d of %s", step, folder)
     model.train()

@@ -17,7 +17,7 @@ _STUTTER_CONTEXT = 100  # characters of the line before the cursor that are look
 _STUTTERS = 6
 _LONGEST_UNIT = 60
 _LONGEST_STUTTER = 24
-_TRIVIAL = 3  # characters; shorter lines, such as closing brackets, may repeat
+_TRIVIAL = 3  # characters; lines up to these, such as closing brackets, may stand twice
 
 
 @dataclass(frozen=True)
@@ -153,11 +153,16 @@ def stutters(line: str) -> bool:
 
 
 def repeated_lines(lines: Sequence[str]) -> int:
-    """The least number of last lines that repeat the same number before them; 0 if none do."""
+    """How many of the last lines repeat those before them; 0 if none do.
+
+    Closing brackets and the like may stand twice on end, not three times.
+    """
     for period in range(1, _LONGEST_PERIOD + 1):
         last = lines[-period:]
         if len(lines) >= 2 * period and last == lines[-2 * period : -period]:
-            return period if any(len(line) > _TRIVIAL for line in last) else 0
+            if any(len(line) > _TRIVIAL for line in last):
+                return period
+            return 2 * period if last == lines[-3 * period : -2 * period] else 0
     return 0
 
 
