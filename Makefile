@@ -67,7 +67,7 @@ $(WHEEL): .venv/dev $(SOURCES)
 .PHONY: wheel
 wheel: $(WHEEL) ## the Python distribution, model inside
 
-$(VSIX): $(WHEEL) constraints.txt $(EXTENSION)/node_modules/.ready $(shell find $(EXTENSION) -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -path '*/bundled/*')
+$(VSIX): $(WHEEL) constraints.txt $(EXTENSION)/node_modules/.ready $(shell find $(EXTENSION) -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -path '*/bundled/*' -not -path '*/out/*')
 	npm --prefix $(EXTENSION) run package
 
 .PHONY: vsix
