@@ -281,7 +281,7 @@ def test_a_lone_surrogate_in_the_text(shared, suggest, new_uri):
 
 def test_the_path_in_the_workspace_is_told(shared, suggest):
     prefix, suffix = cut(SHAPES, "    return side * ", "side")
-    uri = "file:///work/some%20where/shapes.py"
+    uri = "file:///home/ada/some%20where/shapes.py"
     expected = suggest(prefix, suffix, path="some where/shapes.py")
     assert ask(shared, uri, prefix, suffix)["insertText"] == expected.text
     tokens = shared.call("parrotlet/statistics")["last"]["promptTokens"]
