@@ -38,7 +38,7 @@ def suggest(engine):
 def shared(model):
     """A server for tests that leave it as they found it."""
     with client("--model", model) as session:
-        session.start(rootUri="file:///work")
+        session.start(rootUri="file:///home/ada")
         yield session
         assert session.shut_down() == 0
         assert "Traceback" not in session.stderr()
