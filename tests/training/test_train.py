@@ -237,8 +237,8 @@ def test_a_small_model_overfits(tmp_path, corpus, tokenizer_folder, recipe_file)
         f"data.corpus={out}",
         "data.streams=1",
         "data.fim={rate: 0.0, path_share: 0.0}",
-        "schedule.steps=150",
-        "schedule.decay=50",
+        "schedule.steps=250",
+        "schedule.decay=100",
         "run.checkpoint_every=1000",
         "run.evaluate_every=1000",
     )
