@@ -75,7 +75,7 @@ vsix: $(VSIX) ## the VS Code extension, wheel inside
 
 .PHONY: corpus
 corpus: .venv/dev ## a corpus of the standard library and all that is installed here
-	$(BIN)/parrotlet corpus build --out $(or $(OUT),corpora/installed) stdlib 'dist:*'
+	$(BIN)/parrotlet corpus build --out $(or $(OUT),corpora/installed) --validation-share 0.1 stdlib 'dist:*'
 
 .PHONY: train
 train: .venv/dev ## train by RECIPE=name-or-file; run again to resume

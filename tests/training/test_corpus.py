@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from importlib import metadata
@@ -12,9 +13,11 @@ from pathlib import Path
 
 import datasets
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from parrotlet_training import recipe
 from parrotlet_training.corpus.build import BuildOptions, build_corpus
 from parrotlet_training.corpus.filters import (
     has_long_lines,
@@ -309,19 +312,19 @@ def test_recipe_names_repositories_and_their_paths(tmp_path):
     git(work, "add", "-A")
     git(work, "commit", "-qm", "one")
     commit = git(work, "rev-parse", "HEAD")
-    recipe = tmp_path / "recipe.yaml"
-    recipe.write_text(
+    listed = tmp_path / "recipe.yaml"
+    listed.write_text(
         "repositories:\n"
         f"- {{repository: alice/kit, commit: {commit}, licence: MIT, exclude: [b.py]}}\n"
     )
-    (source,) = read_recipe(recipe, str(tmp_path / "clones/{owner}/{name}"))
+    (source,) = read_recipe(listed, str(tmp_path / "clones/{owner}/{name}"))
     assert [raw.path for raw in source.files(1 << 20)] == ["a.py"]
     assert source.licence == "MIT"
     with pytest.raises(SourceError, match="no clone of alice/kit"):
-        read_recipe(recipe, str(tmp_path / "elsewhere/{owner}/{name}"))
-    recipe.write_text("repositories: [{commit: x}]")
+        read_recipe(listed, str(tmp_path / "elsewhere/{owner}/{name}"))
+    listed.write_text("repositories: [{commit: x}]")
     with pytest.raises(SourceError, match="cannot read the corpus recipe"):
-        read_recipe(recipe, "")
+        read_recipe(listed, "")
 
 
 def test_an_interrupted_build_leaves_nothing_behind(tmp_path):
@@ -408,3 +411,62 @@ def test_neighbours_come_from_different_repositories(tmp_path):
     assert len(set(order)) == len(order) == 10 * len(sources)
     same = sum(a[0] == b[0] for a, b in pairwise(order))
     assert same < len(order) / 4
+
+
+def test_odd_file_names_do_not_end_a_build(tmp_path):
+    source = tmp_path / "project"
+    source.mkdir()
+    Path(os.fsdecode(bytes(source) + b"/caf\xe9.py")).write_text(CODE)
+    os.mkfifo(source / "pipe.py")
+    manifest = build_corpus([Folder(source)], tmp_path / "out", ALL_TRAIN, progress=False)
+    assert [row["path"] for row in rows(tmp_path / "out")] == ["caf\ufffd.py"]
+    assert manifest.left_out == {"unreadable": 1}
+
+
+def test_paths_with_a_tilde_or_an_at_sign(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    work = tmp_path / "me@work"
+    work.mkdir()
+    git(work, "init", "-q")
+    (work / "a.py").write_text(CODE)
+    git(work, "add", "-A")
+    git(work, "commit", "-qm", "one")
+    for word in ("git:~/me@work", "git:~/me@work@HEAD", "~/me@work"):
+        (source,) = parse_source(word)
+        assert source.repository == "me@work"
+        assert source.kind == "git"
+    (folder,) = parse_source("folder:~/me@work")
+    assert folder.kind == "folder"
+
+
+def test_a_folder_inside_a_held_out_repository_is_held_out(tmp_path):
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "a.py").write_text(CODE)
+    git(tmp_path, "init", "-q")
+    git(tmp_path, "remote", "add", "origin", "git@somewhere:psf/black.git")
+    (source,) = parse_source(f"folder:{tmp_path / 'src'}")
+    assert source.repository == "psf/black"
+    assert is_held_out(source.repository)
+
+
+def test_a_new_build_replaces_an_old_one_also_through_a_link(tmp_path):
+    source = tmp_path / "project"
+    source.mkdir()
+    (source / "a.py").write_text(CODE)
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    for text in ("A = 1\n", "B = 2\n"):
+        (source / "a.py").write_text(text + CODE)
+        build_corpus([Folder(source)], tmp_path / "link", ALL_TRAIN, progress=False)
+        (row,) = rows(tmp_path / "elsewhere")
+        assert row["content"].startswith(text)
+
+
+@pytest.mark.parametrize("name", ["corpus-first", "corpus-holdout"])
+def test_shipped_corpus_recipes_keep_the_rules(name):
+    file = Path(recipe.__file__).parent / "recipes" / f"{name}.yaml"
+    entries = yaml.safe_load(file.read_text())["repositories"]
+    assert len(entries) > 5
+    for entry in entries:
+        assert is_held_out(entry["repository"]) == (name == "corpus-holdout")
+        assert is_permissive(entry["licence"])
+        assert len(entry["commit"]) == 40

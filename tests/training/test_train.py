@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +19,13 @@ import yaml
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from parrotlet_tokenizer import CodeTokenizer
-from parrotlet_training.checkpoint import checkpoints, newest_checkpoint
+from parrotlet_tokenizer.train import train_tokenizer
+from parrotlet_training.checkpoint import (
+    checkpoint_folder,
+    checkpoints,
+    newest_checkpoint,
+    prune,
+)
 from parrotlet_training.evaluate.bits import TextScore, score_rows
 from parrotlet_training.model import new_model, new_optimizers, rate_factor
 from parrotlet_training.muon import Muon, orthogonalised
@@ -117,7 +125,7 @@ def test_killed_at_any_moment_it_goes_on_to_the_bit(whole_run, tmp_path):
                 break
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
-        process.wait()
+        assert process.wait() == -signal.SIGKILL
     train(recipe, run)
     assert losses(run) == losses(reference)
     expected = weights(reference)
@@ -143,7 +151,7 @@ def test_a_signal_saves_and_the_same_command_goes_on(whole_run, tmp_path):
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=60)
     assert process.returncode == 0
-    assert checkpoints(run)
+    assert checkpoints(run)[-1].name < "step-00000012"
     train(recipe, run)
     assert losses(run) == losses(reference)
 
@@ -173,8 +181,6 @@ def test_micro_batches_do_not_change_the_step(whole_run, tmp_path):
 
 
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(whole_run, tmp_path, caplog):
-    import shutil
-
     _, reference = whole_run
     run = tmp_path / "run"
     shutil.copytree(reference, run)
@@ -188,15 +194,54 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(whole_run, tmp_path, 
     assert "damaged" in caplog.text
 
 
+def refused(recipe, run, *arguments):
+    """The one line with which a run is refused."""
+    command = [sys.executable, "-m", "parrotlet_server", "train", str(recipe), "--out", str(run)]
+    done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    return done.stderr.strip().splitlines()[-1]
+
+
+def test_a_changed_corpus_or_tokenizer_stops_the_resume(whole_run, tmp_path, corpus):
+    """Cursors and token ids would mean something else."""
+    recipe, _ = whole_run
+    data, tokens = tmp_path / "corpus", tmp_path / "tokenizer"
+    shutil.copytree(corpus, data)
+    shutil.copytree(yaml.safe_load(recipe.read_text())["data"]["tokenizer"], tokens)
+    places = [f"data.corpus={data}", f"data.tokenizer={tokens}"]
+    run = tmp_path / "run"
+    train(recipe, run, *places, "schedule.steps=4", "schedule.decay=0")
+    arguments = [word for place in places for word in ("--set", place)]
+    train_tokenizer([inspect.getsource(inspect)], 600).save(tokens)
+    assert "tokenizer has changed" in refused(recipe, run, *arguments)
+    CodeTokenizer.load(checkpoints(run)[-1]).save(tokens)
+    (data / "corpus.json").write_text("{}")
+    assert "was built anew" in refused(recipe, run, *arguments)
+
+
+def test_a_corpus_without_validation_is_refused_at_once(recipe_file, tmp_path, corpus):
+    shutil.copytree(corpus, tmp_path / "corpus")
+    for shard in (tmp_path / "corpus" / "data").glob("validation-*"):
+        shard.unlink()
+    run = tmp_path / "run"
+    line = refused(recipe_file, run, "--set", f"data.corpus={tmp_path / 'corpus'}")
+    assert "no validation split" in line
+    assert not run.exists()
+
+
+def test_the_best_checkpoint_outlives_the_others(tmp_path):
+    for step in (1, 2, 3, 4):
+        checkpoint_folder(tmp_path, step).mkdir(parents=True)
+    prune(tmp_path, 2, best_step=1)
+    assert [path.name[-1] for path in checkpoints(tmp_path)] == ["1", "3", "4"]
+
+
 def test_another_recipe_does_not_take_over_a_run(whole_run):
     recipe, run = whole_run
-    command = [sys.executable, "-m", "parrotlet_server", "train", str(recipe), "--out", str(run)]
-    command += ["--set", "model.layers=3"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert done.stderr.strip().splitlines()[-1].startswith("parrotlet: ")
-    assert "choose another --out" in done.stderr
-    assert "Traceback" not in done.stderr
+    line = refused(recipe, run, "--set", "model.layers=3")
+    assert line.startswith("parrotlet: ")
+    assert "choose another --out" in line
 
 
 def test_a_run_can_begin_with_given_weights(whole_run, tmp_path):
@@ -329,7 +374,7 @@ def test_perplexity_overflows_to_infinity():
 def test_shipped_recipes_are_sound(name):
     recipe = load_recipe(name)
     assert recipe.name == name
-    assert recipe.data.streams * recipe.optimizer.rows_per_stream >= 1
+    assert recipe.model.context == 1024
 
 
 @pytest.mark.parametrize(

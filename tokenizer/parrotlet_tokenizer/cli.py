@@ -42,14 +42,17 @@ def _train(arguments: argparse.Namespace) -> int:
 
     def texts() -> Iterator[str]:
         for file in arguments.files:
-            yield file.read_text(encoding="utf-8")
+            try:
+                yield file.read_text(encoding="utf-8")
+            except UnicodeDecodeError as error:
+                raise TokenizerError(f"{file} is not UTF-8 text: leave it out") from error
         if arguments.corpus is not None:
             yield from corpus_texts(arguments.corpus, arguments.max_bytes)
 
     try:
         tokenizer = train_tokenizer(texts(), arguments.vocabulary_size)
         tokenizer.save(arguments.out)
-    except (TokenizerError, OSError, UnicodeDecodeError) as error:
+    except (TokenizerError, OSError) as error:
         return _fail(str(error), 1)
     print(f"{tokenizer.vocabulary_size:,} entries written to {arguments.out}")
     return 0

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,9 @@ class TrainingState:
         random: state of torch's generator.
         best: lowest validation bits per byte so far.
         recipe: plain values of the recipe.
+        best_step: step of the checkpoint that reached it; 0 if there is none.
+        evaluation: the last evaluation, with its step.
+        corpus: SHA-256 of the corpus's manifest; "" where it had none.
     """
 
     step: int
@@ -43,6 +47,14 @@ class TrainingState:
     random: torch.Tensor
     best: float
     recipe: dict[str, Any]
+    best_step: int = 0
+    evaluation: dict[str, float] = field(default_factory=dict)
+    corpus: str = ""
+
+    @classmethod
+    def fresh(cls, recipe: dict[str, Any], corpus: str) -> TrainingState:
+        """The state before the first step."""
+        return cls(0, 0, [], [], torch.get_rng_state(), math.inf, recipe, corpus=corpus)
 
 
 def checkpoints(run: Path) -> list[Path]:
@@ -50,6 +62,11 @@ def checkpoints(run: Path) -> list[Path]:
     folder = run / "checkpoints"
     found = [p for p in folder.iterdir() if _NAME.fullmatch(p.name)] if folder.is_dir() else []
     return sorted(found)
+
+
+def checkpoint_folder(run: Path, step: int) -> Path:
+    """Where the checkpoint of `step` lies."""
+    return run / "checkpoints" / f"step-{step:08d}"
 
 
 def save_checkpoint(
@@ -68,13 +85,12 @@ def save_checkpoint(
         state: for the resume.
         facts: content of ``parrotlet_run.json``.
     """
-    folder = run / "checkpoints"
-    aside = folder / f".step-{state.step:08d}.tmp"
+    final = checkpoint_folder(run, state.step)
+    aside = final.parent / f".{final.name}.tmp"
     shutil.rmtree(aside, ignore_errors=True)
     save_model(aside, model, tokenizer, facts)
     (aside / STATE).mkdir()
     torch.save(vars(state), aside / STATE / "state.pt")
-    final = folder / f"step-{state.step:08d}"
     shutil.rmtree(final, ignore_errors=True)
     return aside.rename(final)
 
@@ -101,8 +117,8 @@ def newest_checkpoint(run: Path) -> Iterator[tuple[Path, GPT2LMHeadModel, Traini
             get_logger(__name__).warning("%s is damaged (%s), trying the one before", folder, error)
 
 
-def prune(run: Path, keep: int, best: Path | None) -> None:
-    """Removes all but the `keep` newest checkpoints and `best`."""
+def prune(run: Path, keep: int, best_step: int) -> None:
+    """Removes all but the `keep` newest checkpoints and the one of `best_step`."""
     for folder in checkpoints(run)[:-keep]:
-        if folder != best:
+        if folder != checkpoint_folder(run, best_step):
             shutil.rmtree(folder, ignore_errors=True)

@@ -5,20 +5,24 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import torch
+from transformers.utils import logging
 
 from .recipe import RecipeError, load_recipe
+
+logging.disable_progress_bar()  # for models that load in a blink
 
 
 def train(arguments: argparse.Namespace) -> int:
     """Runs `parrotlet train`: alone, or as one of the processes of a launch."""
     gpus = torch.cuda.device_count()
-    if gpus > 1 and "RANK" not in os.environ:
-        return _relaunch(gpus)
+    launched = "RANK" in os.environ or "ACCELERATE_MIXED_PRECISION" in os.environ
+    if gpus > 1 and not launched:
+        _relaunch(gpus)
     from parrotlet_tokenizer import TokenizerError
 
     from .dataset import DataError
@@ -103,11 +107,11 @@ def release(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _relaunch(processes: int) -> int:
-    """Starts this very command once per GPU."""
+def _relaunch(processes: int) -> NoReturn:
+    """Becomes the launcher of this very command, once per GPU, so that signals reach it."""
     launcher = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu"]
     launcher += ["--num_processes", str(processes), "--module", "parrotlet_server"]
-    return subprocess.run([*launcher, *sys.argv[1:]], check=False).returncode
+    os.execv(sys.executable, [*launcher, *sys.argv[1:]])
 
 
 def _fail(message: str) -> int:

@@ -76,12 +76,16 @@ class Muon(torch.optim.Optimizer):
         return loss
 
 
+def _computes_bf16(matrix: torch.Tensor) -> bool:
+    return matrix.is_cuda and torch.cuda.is_bf16_supported(including_emulation=False)
+
+
 def orthogonalised(matrix: torch.Tensor, steps: int) -> torch.Tensor:
     """Nearly U Vᵀ of `matrix` = U S Vᵀ: its singular values pulled to about 1.
 
     Quintic Newton-Schulz iteration with the coefficients of Jordan et al. 2024.
     """
-    work = matrix.bfloat16() if matrix.is_cuda else matrix
+    work = matrix.bfloat16() if _computes_bf16(matrix) else matrix
     tall = work.shape[0] > work.shape[1]
     if tall:
         work = work.T

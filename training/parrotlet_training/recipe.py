@@ -199,7 +199,10 @@ def load_recipe(name: str, overrides: list[str] | None = None) -> Recipe:
                 raise RecipeError(f"{override}: {parent} has no fields")
         if not equals:
             raise RecipeError(f"{override} is not of the form KEY=VALUE")
-        place[last] = yaml.safe_load(value)
+        try:
+            place[last] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise RecipeError(f"{override}: the value is no YAML") from error
     recipe = _build(Recipe, content, "")
     assert isinstance(recipe, Recipe)
     return recipe

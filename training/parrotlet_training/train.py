@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
+import os
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -26,7 +29,7 @@ from transformers import GPT2LMHeadModel
 
 from parrotlet_tokenizer import CodeTokenizer
 
-from .checkpoint import TrainingState, checkpoints, newest_checkpoint, prune, save_checkpoint
+from .checkpoint import TrainingState, newest_checkpoint, prune, save_checkpoint
 from .corpus.shards import shard_files
 from .dataset import DataError, RowLoader, RowOptions, text_rows
 from .evaluate.bits import TextScore, score_rows
@@ -78,12 +81,18 @@ def train(recipe: Recipe, run: Path, init_from: str | None = None) -> Path:
     stop = Stop()
     stop.listen()
     tokenizer = CodeTokenizer.load(Path(recipe.data.tokenizer))
+    corpus = Path(recipe.data.corpus)
+    if not shard_files(corpus, "validation"):
+        raise DataError(
+            f"{corpus} has no validation split: build it from more repositories, "
+            "or with a larger --validation-share"
+        )
     _claim(recipe, run, accelerator)
     options = recipe.optimizer
     world, rank = accelerator.num_processes, accelerator.process_index
 
     loader = RowLoader(
-        Path(recipe.data.corpus),
+        corpus,
         tokenizer,
         RowOptions(recipe.model.context, recipe.data.streams, recipe.run.seed, recipe.data.fim),
         rank,
@@ -92,10 +101,10 @@ def train(recipe: Recipe, run: Path, init_from: str | None = None) -> Path:
     found = next(newest_checkpoint(run), None)
     model = found[1] if found else _first_weights(recipe, tokenizer, init_from)
     optimizers = new_optimizers(model, options, fused=True)
-    step, tokens, best = 0, 0, math.inf
+    state = TrainingState.fresh(recipe.to_dict(), fingerprint(corpus))
     if found:
         folder, _, state = found
-        step, tokens, best = state.step, state.tokens, state.best
+        _same_data(folder, state, corpus, tokenizer)
         loader.restore(state.streams)
         for optimizer, content in zip(optimizers, state.optimizers, strict=True):
             # the recipe rules: a checkpoint's groups would bring back its rates and decays
@@ -104,9 +113,10 @@ def train(recipe: Recipe, run: Path, init_from: str | None = None) -> Path:
             for group, own in zip(optimizer.param_groups, groups, strict=True):
                 group.update({key: value for key, value in own.items() if key != "params"})
         torch.set_rng_state(state.random)
-        logger.info("going on after step %d of %s", step, folder)
+        logger.info("going on after step %d of %s", state.step, folder)
+    step, tokens = state.step, state.tokens
     model.train()
-    wrapped = torch.compile(model) if recipe.run.compile else model
+    wrapped = torch.compile(model) if recipe.run.compile and _can_compile(accelerator) else model
     wrapped, *prepared = accelerator.prepare(wrapped, *optimizers)
 
     metrics = _Metrics(run, step, accelerator.is_main_process)
@@ -118,7 +128,6 @@ def train(recipe: Recipe, run: Path, init_from: str | None = None) -> Path:
         desc=recipe.name,
         disable=None if accelerator.is_main_process else True,
     )
-    best_folder: Path | None = None
     last = found[0] if found else run
     began, began_tokens = time.perf_counter(), tokens
     while step < recipe.schedule.steps:
@@ -164,33 +173,33 @@ def train(recipe: Recipe, run: Path, init_from: str | None = None) -> Path:
                 perplexity=score.perplexity,
                 bits_per_byte=score.bits_per_byte,
             )
-            bar.write(f"step {step}: validation {score.bits_per_byte:.4f} bits per byte")
-            facts["evaluation"]["validation_bits_per_byte"] = score.bits_per_byte
-            is_best, best = score.bits_per_byte < best, min(best, score.bits_per_byte)
+            if accelerator.is_main_process:
+                bar.write(f"step {step}: validation {score.bits_per_byte:.4f} bits per byte")
+            state.evaluation = {"step": step, "validation_bits_per_byte": score.bits_per_byte}
+            is_best = score.bits_per_byte < state.best
+            if is_best:
+                state.best, state.best_step = score.bits_per_byte, step
         if final or stopping or is_best or step % recipe.run.checkpoint_every == 0:
             streams = [s for part in gather_object([loader.state()]) for s in part]
             if accelerator.is_main_process:
                 facts["run"] |= {"step": step, "tokens": tokens}
-                state = TrainingState(
-                    step=step,
-                    tokens=tokens,
-                    streams=sorted(streams, key=lambda s: s["index"]),
-                    optimizers=[optimizer.state_dict() for optimizer in prepared],
-                    random=torch.get_rng_state(),
-                    best=best,
-                    recipe=recipe.to_dict(),
-                )
+                facts["evaluation"] = state.evaluation
+                state.step, state.tokens = step, tokens
+                state.streams = sorted(streams, key=lambda s: s["index"])
+                state.optimizers = [optimizer.state_dict() for optimizer in prepared]
+                state.random = torch.get_rng_state()
+                state.recipe = recipe.to_dict()
                 last = save_checkpoint(run, model, tokenizer, state, facts)
-                best_folder = last if is_best else best_folder
-                prune(run, recipe.run.keep, best_folder)
+                prune(run, recipe.run.keep, state.best_step)
             accelerator.wait_for_everyone()
-        if stopping:
+        if stopping and accelerator.is_main_process:
             bar.write(f"stopped after step {step}; run the same command to go on")
+        if stopping:
             break
     bar.close()
     accelerator.wait_for_everyone()
     accelerator.end_training()
-    return checkpoints(run)[-1]
+    return last
 
 
 def _first_weights(
@@ -202,6 +211,8 @@ def _first_weights(
             if CodeTokenizer.load(folder).json != tokenizer.json:
                 raise ModelError(f"{init_from} has another tokenizer than the recipe")
             try:
+                if given.config.n_head != model.config.n_head:  # the weights' shapes do not tell
+                    raise RuntimeError("another number of heads")
                 model.load_state_dict(given.state_dict())
             except RuntimeError as error:
                 raise ModelError(f"{init_from} has another shape than the recipe") from error
@@ -222,8 +233,6 @@ def _evaluate(
     model: torch.nn.Module, recipe: Recipe, tokenizer: CodeTokenizer, accelerator: Accelerator
 ) -> TextScore:
     """Validation score; each rank scores its share of the rows, and the sums are added up."""
-    if not shard_files(Path(recipe.data.corpus), "validation"):
-        raise DataError("the corpus has no validation split: build it from more repositories")
     rows: Iterator[NDArray[np.int32]] = text_rows(
         Path(recipe.data.corpus),
         "validation",
@@ -247,7 +256,7 @@ def _precision(recipe: Recipe) -> str:
     if recipe.run.precision != "auto":
         return "no" if recipe.run.precision == "fp32" else "bf16"
     if torch.cuda.is_available():
-        return "bf16" if torch.cuda.is_bf16_supported() else "no"
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "no"
     # without these instructions, bf16 on a CPU is emulated and many times slower
     return "bf16" if torch.cpu._is_avx512_bf16_supported() else "no"
 
@@ -260,10 +269,43 @@ def _claim(recipe: Recipe, run: Path, accelerator: Accelerator) -> None:
             f"{run} was begun with another model, data, seed or batch: "
             "choose another --out, or remove it"
         )
+    accelerator.wait_for_everyone()  # all have read it before it is written
     if accelerator.is_main_process:
         (run / "checkpoints").mkdir(parents=True, exist_ok=True)
-        file.write_text(yaml.safe_dump(recipe.to_dict(), sort_keys=False), encoding="utf-8")
+        aside = file.with_suffix(".tmp")
+        aside.write_text(yaml.safe_dump(recipe.to_dict(), sort_keys=False), encoding="utf-8")
+        aside.replace(file)
     accelerator.wait_for_everyone()
+
+
+def fingerprint(corpus: Path) -> str:
+    """SHA-256 of a corpus's manifest, which holds the hash of every shard; "" without one."""
+    manifest = corpus / "corpus.json"
+    return hashlib.sha256(manifest.read_bytes()).hexdigest() if manifest.is_file() else ""
+
+
+def _same_data(folder: Path, state: TrainingState, corpus: Path, tokenizer: CodeTokenizer) -> None:
+    """Refuses to go on where cursors and token ids would mean something else than before.
+
+    Raises:
+        RecipeError: if the corpus or the tokenizer is another one than the checkpoint's.
+    """
+    if CodeTokenizer.load(folder).json != tokenizer.json:
+        raise RecipeError(f"the tokenizer has changed since {folder}: choose another --out")
+    if state.corpus and state.corpus != fingerprint(corpus):
+        raise RecipeError(
+            f"{corpus} was built anew since {folder}: choose another --out, and go on from its "
+            f"weights with --init-from {folder}"
+        )
+
+
+def _can_compile(accelerator: Accelerator) -> bool:
+    """Whether `torch.compile` has the compiler that it needs on a CPU."""
+    names = [os.environ.get("CXX", ""), "g++", "clang++", "c++"]
+    if accelerator.device.type != "cpu" or any(name and shutil.which(name) for name in names):
+        return True
+    get_logger(__name__).warning("no C++ compiler found (apt install g++): training uncompiled")
+    return False
 
 
 def _any(flag: bool, accelerator: Accelerator) -> bool:

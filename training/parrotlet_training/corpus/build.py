@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import sqlite3
 import tempfile
 from collections import Counter
@@ -119,6 +118,7 @@ def build_corpus(
         SourceError: if no document is left.
         FileExistsError: if `folder` holds something that is no corpus.
     """
+    folder = folder.resolve()
     if folder.exists() and any(folder.iterdir()) and not (folder / MANIFEST).is_file():
         raise FileExistsError(f"{folder} is not empty and holds no corpus: choose another --out")
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -163,7 +163,7 @@ def build_corpus(
         text = json.dumps(manifest.to_json(), indent=1, ensure_ascii=False)
         (out / MANIFEST).write_text(text + "\n", encoding="utf-8")
         if folder.exists():
-            shutil.rmtree(folder)
+            folder.rename(Path(aside) / "replaced")
         out.rename(folder)
     return manifest
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import tempfile
@@ -20,9 +21,10 @@ def find_git_dir(path: Path) -> Path | None:
     for candidate in (path / ".git", path):
         if (candidate / "HEAD").is_file() and (candidate / "objects").is_dir():
             return candidate
-        if candidate.is_file():  # a linked work tree: "gitdir: PATH"
-            target = candidate.read_text(encoding="utf-8").removeprefix("gitdir:").strip()
-            return (path / target).resolve()
+        if candidate.name == ".git" and candidate.is_file():  # a linked work tree
+            word, _, target = candidate.read_text(errors="replace").partition(":")
+            if word == "gitdir":
+                return (path / target.strip()).resolve()
     return None
 
 
@@ -73,6 +75,7 @@ def python_files(git_dir: Path, commit: str, max_bytes: int) -> Iterator[RawFile
             stdin=wanted,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            env=_environment(),
         )
         assert process.stdout is not None
         try:
@@ -96,7 +99,10 @@ def python_files(git_dir: Path, commit: str, max_bytes: int) -> Iterator[RawFile
 def _run(git_dir: Path, *arguments: str) -> str:
     try:
         done = subprocess.run(
-            ["git", "--git-dir", str(git_dir), *arguments], capture_output=True, check=False
+            ["git", "--git-dir", str(git_dir), *arguments],
+            capture_output=True,
+            check=False,
+            env=_environment(),
         )
     except FileNotFoundError as error:
         raise GitError("the program git is not installed") from error
@@ -104,3 +110,8 @@ def _run(git_dir: Path, *arguments: str) -> str:
         words = done.stderr.decode("utf-8", "replace").strip() or "no such revision"
         raise GitError(f"{git_dir}: git {arguments[0]} failed: {words}")
     return done.stdout.decode("utf-8", "replace")
+
+
+def _environment() -> dict[str, str]:
+    """Keeps git from fetching what a partial clone lacks, and from asking for a password."""
+    return {**os.environ, "GIT_NO_LAZY_FETCH": "1", "GIT_TERMINAL_PROMPT": "0"}

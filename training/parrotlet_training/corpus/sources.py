@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import sysconfig
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -60,7 +61,9 @@ class Folder:
     own: bool = True
 
     def __post_init__(self) -> None:
-        self.repository = self.repository or self.root.resolve().name
+        self.repository = (
+            self.repository or _enclosing_origin(self.root) or _text(self.root.resolve().name)
+        )
 
     def files(self, max_bytes: int) -> Iterator[RawFile]:
         """See `Source.files`."""
@@ -69,7 +72,7 @@ class Folder:
             for name in sorted(names):
                 file = Path(folder, name)
                 if name.endswith(".py") and not file.is_symlink():
-                    yield _read(file, file.relative_to(self.root).as_posix(), max_bytes)
+                    yield _read(file, _text(file.relative_to(self.root).as_posix()), max_bytes)
 
 
 @dataclass
@@ -199,9 +202,12 @@ def parse_source(text: str) -> list[Source]:
     if colon and kind == "dist":
         return _distributions(rest)
     if colon and kind == "git":
-        path, _, revision = rest.rpartition("@") if "@" in rest else (rest, "", "")
-        return [GitRepository(_git_dir(Path(path)), commit=revision or "HEAD")]
-    root = Path(rest if colon and kind == "folder" else text)
+        whole = Path(rest).expanduser()
+        if "@" not in rest or whole.exists():
+            return [GitRepository(_git_dir(whole))]
+        path, _, revision = rest.rpartition("@")
+        return [GitRepository(_git_dir(Path(path).expanduser()), commit=revision)]
+    root = Path(rest if colon and kind == "folder" else text).expanduser()
     if not root.is_dir():
         raise SourceError(
             f"no folder {root}: give a folder, git:PATH[@REVISION], dist:NAME, dist:* or stdlib"
@@ -228,17 +234,22 @@ def read_recipe(file: Path, clones: str) -> list[Source]:
                 str(e["repository"]),
                 str(e["commit"]),
                 str(e["licence"]),
-                frozenset(e.get("exclude", ())),
+                frozenset(_list(e.get("exclude", []), "exclude")),
             )
             for e in recipe.get("repositories", [])
         ]
-        words = [str(word) for word in recipe.get("sources", [])]
+        words = _list(recipe.get("sources", []), "sources")
     except (OSError, yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
         raise SourceError(f"cannot read the corpus recipe {file}: {error!r}") from error
     sources: list[Source] = [source for word in words for source in parse_source(word)]
     for name, commit, licence, excluded in entries:
         owner, _, short = name.partition("/")
-        path = Path(clones.format(owner=owner, name=short)).expanduser()
+        try:
+            path = Path(clones.format(owner=owner, name=short)).expanduser()
+        except (KeyError, IndexError, ValueError) as error:
+            raise SourceError(
+                f"--clones {clones}: only {{owner}} and {{name}} are known"
+            ) from error
         if not path.is_dir():
             raise SourceError(f"no clone of {name} at {path}: clone it there or change --clones")
         sources.append(
@@ -252,6 +263,26 @@ def _value(information: Any, name: str) -> str | None:
     return str(found[0]) if found else None
 
 
+def _text(path: str) -> str:
+    """A path as valid text: bytes of a name that are no UTF-8 become U+FFFD."""
+    return os.fsencode(path).decode("utf-8", "replace")
+
+
+def _enclosing_origin(folder: Path) -> str | None:
+    """``owner/name`` of the git repository that `folder` lies in, so that the hold-out holds."""
+    for place in (folder.resolve(), *folder.resolve().parents):
+        git_dir = git.find_git_dir(place)
+        if git_dir is not None:
+            return git.origin_name(git_dir)
+    return None
+
+
+def _list(value: Any, name: str) -> list[str]:
+    if not isinstance(value, list):
+        raise TypeError(f"{name} is a list, not {value!r}")
+    return [str(item) for item in value]
+
+
 def _git_dir(path: Path) -> Path:
     found = git.find_git_dir(path)
     if found is None:
@@ -263,7 +294,7 @@ def _distributions(name: str) -> list[Source]:
     if name != "*":
         try:
             return [Distribution(metadata.distribution(name))]
-        except metadata.PackageNotFoundError as error:
+        except (metadata.PackageNotFoundError, ValueError) as error:
             raise SourceError(f"no distribution {name} is installed here") from error
     unique = {d.metadata["Name"].lower(): d for d in metadata.distributions() if d.metadata["Name"]}
     return [
@@ -275,7 +306,10 @@ def _distributions(name: str) -> list[Source]:
 
 def _read(file: Path, path: str, max_bytes: int) -> RawFile:
     try:
-        if file.stat().st_size > max_bytes:
+        status = file.stat()
+        if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for
+            return RawFile(b"", path, UNREADABLE)
+        if status.st_size > max_bytes:
             return RawFile(b"", path, TOO_LARGE)
         return RawFile(file.read_bytes(), path)
     except OSError:  # listed but gone, or not ours to read

@@ -69,7 +69,7 @@ def score_rows(
         targets = tokens[:, 1:]
         nats = functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
         scored = lengths[targets].flatten()
-        score.nats += float(nats[scored > 0].double().sum())
+        score.nats += float(nats[scored > 0].cpu().double().sum())
         score.tokens += int((scored > 0).sum())
         score.bytes += int(scored.sum())
         pending.clear()
