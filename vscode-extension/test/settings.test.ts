@@ -44,11 +44,11 @@ test("only what the process is started with asks for another process", () => {
 });
 
 test("places in settings are filled in", { skip: process.platform === "win32" }, () => {
-  const places = { home: "/home/me", workspaceFolder: "/work" };
+  const places = { home: "/home/me", workspaceFolder: "/home/ada/app" };
   assert.equal(expand("~", places), "/home/me");
   assert.equal(expand("~/models/a b", places), "/home/me/models/a b");
   assert.equal(expand("~other/x", places), "~other/x");
-  assert.equal(expand("${workspaceFolder}/.venv/bin/python", places), "/work/.venv/bin/python");
+  assert.equal(expand("${workspaceFolder}/.venv/bin/python", places), "/home/ada/app/.venv/bin/python");
   assert.equal(expand("${userHome}/x", places), "/home/me/x");
   assert.equal(
     expand("${workspaceFolder}/x", { ...places, workspaceFolder: undefined }),
