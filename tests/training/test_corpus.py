@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import sysconfig
 from importlib import metadata
 from itertools import pairwise
 from pathlib import Path
@@ -180,6 +181,8 @@ def test_distributions_and_library_carry_their_provenance(tmp_path):
     paths = {raw.path for raw in library.files(1 << 20)}
     assert "json/decoder.py" in paths
     assert not any("site-packages" in path for path in paths)
+    prefix = sysconfig.get_config_var("prefix").encode()
+    assert not [raw.path for raw in library.files(1 << 20) if prefix + b"/" in raw.data]
     names = {s.repository for s in parse_source("dist:*")}
     assert "python-attrs/attrs" in names
 

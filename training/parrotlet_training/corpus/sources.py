@@ -155,10 +155,14 @@ def standard_library() -> Folder:
     )
 
 
+# The last two are written when the interpreter is built and hold the paths of that machine.
+_NOT_LIBRARY = ("site-packages/", "dist-packages/", "_sysconfigdata", "config-")
+
+
 class _Library(Folder):
     def files(self, max_bytes: int) -> Iterator[RawFile]:
         for raw in super().files(max_bytes):
-            if not raw.path.startswith(("site-packages/", "dist-packages/")):
+            if not raw.path.startswith(_NOT_LIBRARY):
                 yield raw
 
 
