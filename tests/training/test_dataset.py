@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -100,6 +101,28 @@ def test_epochs_reshuffle(corpus, tokenizer):
         orders.append(order)
     assert sorted(orders[0]) == sorted(orders[1])
     assert orders[0] != orders[1]
+
+
+def test_a_window_mixes_the_pieces_of_its_units(corpus, tokenizer):
+    """The wider the window, the more often a piece of another file comes next; none is lost."""
+    units = Units(corpus, "train")
+    assert len(units) >= 4
+    owner = {
+        tuple(sequence(tokenizer, text, path, PLAIN, np.random.default_rng(0))): unit
+        for unit in range(len(units))
+        for content, path in units.read(unit)
+        for text in pieces(content, 200)
+    }
+    changes, found = [], []
+    for window in (1, 3, 10_000):
+        stream = Stream(0, units, tokenizer, RowOptions(64, 1, 7, PLAIN, window), 200)
+        order = []
+        while stream.state()["epoch"] == 0:
+            order.append(tuple(stream._next_piece()))
+        found.append(sorted(order))
+        changes.append(sum(owner[a] != owner[b] for a, b in pairwise(order)))
+    assert found[0] == found[1] == found[2]
+    assert changes[0] < changes[1] < changes[2]
 
 
 def test_global_batches_do_not_depend_on_the_number_of_ranks(corpus, tokenizer):

@@ -75,6 +75,7 @@ def whole_run(tmp_path_factory, corpus, tokenizer_folder):
         "name": "tiny",
         "data": {"corpus": str(corpus), "tokenizer": str(tokenizer_folder), "streams": 2},
         "model": {"layers": 2, "width": 32, "heads": 2, "context": 64},
+        "loss": {"kind": "sampled", "frequent": 100, "negatives": 100},
         "optimizer": {"name": "muon", "rows_per_stream": 2, "micro_rows": 2},
         "schedule": {"steps": 12, "warmup": 2, "decay": 4},
         "run": {"evaluate_every": 6, "evaluate_bytes": 4000, "checkpoint_every": 4, "keep": 2},

@@ -2,8 +2,9 @@
 
 A recipe fixes S logical streams. The corpus is a list of units (row groups of its shards); each
 epoch permutes them by seed, and stream i walks through units i, i + S, i + 2S, … of that
-permutation. The documents of a unit are cut into pieces, which are permuted by seed too, so that
-a long file does not fill row after row. Each stream has its own packer, cursor and random
+permutation, `window` of them at a time: their documents are cut into pieces, which are permuted
+by seed too, so that a long file does not fill row after row (rows that follow each other out of
+the same few files teach those files, not Python). Each stream has its own packer, cursor and random
 numbers. A global batch takes rows in stream order, and rank r of w owns the streams i
 with i mod w = r. Hence the data order depends neither on the number of ranks nor on a restart.
 """
@@ -78,12 +79,14 @@ class RowOptions:
         streams: number of logical streams, S.
         seed: of every permutation and draw.
         fim: how pieces become sequences.
+        window: units whose pieces a stream permutes together, and holds in memory.
     """
 
     context: int
     streams: int
     seed: int
     fim: FimOptions
+    window: int = 16
 
 
 class Stream:
@@ -105,7 +108,7 @@ class Stream:
         self._epoch = self._turn = self._piece = 0
         self._buffer: NDArray[np.int32] = np.empty(0, np.int32)
         self._loaded: tuple[int, int] | None = None
-        self._pieces: list[tuple[int, int, str, str]] = []
+        self._pieces: list[tuple[int, int, int, str, str]] = []
 
     def next_row(self) -> NDArray[np.int32]:
         """The next row: int32, shape (context + 1,); its last token is the next one's first."""
@@ -125,15 +128,14 @@ class Stream:
         """Token ids of the next piece; moves the cursor on."""
         if self._loaded != (self._epoch, self._turn):
             self._load()
-        document, number, text, path = self._pieces[self._piece]
-        unit = self._units_of_epoch()[self._turn]
+        unit, document, number, text, path = self._pieces[self._piece]
         random = np.random.default_rng((self._options.seed, 1, self._epoch, unit, document, number))
         ids = sequence(self._tokenizer, text, path, self._options.fim, random)
         self._piece += 1
         if self._piece == len(self._pieces):
             self._piece = 0
             self._turn += 1
-            if self._turn == len(self._units_of_epoch()):
+            if self._turn * self._options.window >= len(self._units_of_epoch()):
                 self._turn = 0
                 self._epoch += 1
         return ids
@@ -147,13 +149,15 @@ class Stream:
         return self._order
 
     def _load(self) -> None:
-        unit = int(self._units_of_epoch()[self._turn])
+        window = self._options.window
+        units = self._units_of_epoch()[self._turn * window : (self._turn + 1) * window]
         cut = [
-            (document, number, text, path)
+            (unit, document, number, text, path)
+            for unit in map(int, units)
             for document, (content, path) in enumerate(self._units.read(unit))
             for number, text in enumerate(pieces(content, self._piece_characters))
         ]
-        random = np.random.default_rng((self._options.seed, 3, self._epoch, unit))
+        random = np.random.default_rng((self._options.seed, 3, self._epoch, int(units[0])))
         self._pieces = [cut[index] for index in random.permutation(len(cut))]
         self._loaded = (self._epoch, self._turn)
 

@@ -49,17 +49,20 @@ class DataOptions:
         corpus: folder of `parrotlet corpus build`.
         tokenizer: folder of `parrotlet tokenizer train`.
         streams: logical streams, S: a multiple of every number of processes ever used.
+        window: row groups (of 256 KiB of text) whose pieces each stream shuffles together and
+            holds in memory.
         fim: how documents become sequences.
     """
 
     corpus: str
     tokenizer: str
     streams: int = 8
+    window: int = 16
     fim: FimOptions = field(default_factory=FimOptions)
 
     def __post_init__(self) -> None:
-        if self.streams < 1:
-            raise ValueError("streams is positive")
+        if min(self.streams, self.window) < 1:
+            raise ValueError("streams and window are positive")
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,25 @@ class OptimizerOptions:
     def __post_init__(self) -> None:
         if min(self.rows_per_stream, self.micro_rows) < 1:
             raise ValueError("rows_per_stream and micro_rows are positive")
+
+
+@dataclass(frozen=True)
+class LossOptions:
+    """What is minimised.
+
+    Attributes:
+        kind: ``full`` cross-entropy, or ``sampled`` softmax, which is faster on a CPU.
+        frequent: of ``sampled``: the lowest ids, which always take part.
+        negatives: of ``sampled``: ids drawn from those that are neither frequent nor targets.
+    """
+
+    kind: Literal["full", "sampled"] = "full"
+    frequent: int = 2048
+    negatives: int = 1024
+
+    def __post_init__(self) -> None:
+        if self.frequent < 1 or self.negatives < 1:
+            raise ValueError("frequent and negatives are positive")
 
 
 @dataclass(frozen=True)
@@ -153,6 +175,7 @@ class Recipe:
     name: str
     data: DataOptions
     model: ModelOptions = field(default_factory=ModelOptions)
+    loss: LossOptions = field(default_factory=LossOptions)
     optimizer: OptimizerOptions = field(default_factory=OptimizerOptions)
     schedule: ScheduleOptions = field(default_factory=ScheduleOptions)
     run: RunOptions = field(default_factory=RunOptions)

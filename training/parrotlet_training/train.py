@@ -23,7 +23,6 @@ from accelerate import Accelerator
 from accelerate.logging import get_logger
 from accelerate.utils import gather_object
 from numpy.typing import NDArray
-from torch.nn import functional
 from tqdm import tqdm
 from transformers import GPT2LMHeadModel
 
@@ -35,6 +34,7 @@ from .dataset import DataError, RowLoader, RowOptions, text_rows
 from .evaluate.bits import TextScore, score_rows
 from .evaluate.loading import ModelError, load_model
 from .model import new_model, new_optimizers, parameters, rate_factor, set_rates
+from .objective import Objective
 from .recipe import Recipe, RecipeError, load_recipe
 
 METRICS = "metrics.jsonl"
@@ -94,7 +94,13 @@ def train(recipe: Recipe, run: Path, init_from: str | None = None) -> Path:
     loader = RowLoader(
         corpus,
         tokenizer,
-        RowOptions(recipe.model.context, recipe.data.streams, recipe.run.seed, recipe.data.fim),
+        RowOptions(
+            recipe.model.context,
+            recipe.data.streams,
+            recipe.run.seed,
+            recipe.data.fim,
+            recipe.data.window,
+        ),
         rank,
         world,
     )
@@ -116,8 +122,8 @@ def train(recipe: Recipe, run: Path, init_from: str | None = None) -> Path:
         logger.info("going on after step %d of %s", state.step, folder)
     step, tokens = state.step, state.tokens
     model.train()
-    wrapped = torch.compile(model) if recipe.run.compile and _can_compile(accelerator) else model
-    wrapped, *prepared = accelerator.prepare(wrapped, *optimizers)
+    compiled = recipe.run.compile and _can_compile(accelerator)
+    objective, *prepared = accelerator.prepare(Objective(model, recipe.loss, compiled), *optimizers)
 
     metrics = _Metrics(run, step, accelerator.is_main_process)
     facts = _facts(recipe, model)
@@ -138,11 +144,12 @@ def train(recipe: Recipe, run: Path, init_from: str | None = None) -> Path:
         for number, micro in enumerate(micros):
             whole = number == len(micros) - 1
             # gradients meet once a step, after the last micro-batch
-            with nullcontext() if whole else accelerator.no_sync(wrapped):
-                part = _loss(wrapped, micro, accelerator) * (len(micro) / len(rows))
+            with nullcontext() if whole else accelerator.no_sync(objective):
+                batch = torch.from_numpy(micro.astype(np.int64)).to(accelerator.device)
+                part = objective(batch) * (len(micro) / len(rows))
                 accelerator.backward(part)
             loss += float(part.detach())
-        accelerator.clip_grad_norm_(wrapped.parameters(), options.clip)
+        accelerator.clip_grad_norm_(model.parameters(), options.clip)
         for optimizer in prepared:
             optimizer.step()
             optimizer.zero_grad()
@@ -165,7 +172,7 @@ def train(recipe: Recipe, run: Path, init_from: str | None = None) -> Path:
         final = step == recipe.schedule.steps
         is_best = False
         if final or step % recipe.run.evaluate_every == 0:
-            score = _evaluate(wrapped, recipe, tokenizer, accelerator)
+            score = _evaluate(model, recipe, tokenizer, accelerator)
             metrics.write(
                 step=step,
                 tokens=tokens,
@@ -219,16 +226,6 @@ def _first_weights(
     return model
 
 
-def _loss(
-    model: torch.nn.Module, rows: NDArray[np.int32], accelerator: Accelerator
-) -> torch.Tensor:
-    """Mean nats per token of rows of shape (rows, context + 1), int32."""
-    tokens = torch.from_numpy(rows.astype(np.int64)).to(accelerator.device)
-    with accelerator.autocast():
-        logits = model(input_ids=tokens[:, :-1], use_cache=False).logits
-    return functional.cross_entropy(logits.float().flatten(0, 1), tokens[:, 1:].flatten())
-
-
 def _evaluate(
     model: torch.nn.Module, recipe: Recipe, tokenizer: CodeTokenizer, accelerator: Accelerator
 ) -> TextScore:
@@ -241,10 +238,8 @@ def _evaluate(
         recipe.run.evaluate_bytes,
     )
     own = islice(rows, accelerator.process_index, None, accelerator.num_processes)
-    bare = accelerator.unwrap_model(
-        model, keep_torch_compile=False
-    )  # ranks may have unequal numbers of rows
-    score = score_rows(bare, own, tokenizer, accelerator.device, recipe.optimizer.micro_rows)
+    with accelerator.autocast():
+        score = score_rows(model, own, tokenizer, accelerator.device, recipe.optimizer.micro_rows)
     sums = torch.tensor(
         [score.nats, score.tokens, score.bytes], dtype=torch.float64, device=accelerator.device
     )

@@ -1,0 +1,100 @@
+"""The loss: over the whole vocabulary, and its sampled estimate."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional
+
+from parrotlet_training.model import new_model
+from parrotlet_training.objective import Objective, candidates
+from parrotlet_training.recipe import LossOptions, ModelOptions
+
+VOCABULARY = 300
+
+
+@pytest.fixture
+def model():
+    return new_model(ModelOptions(layers=1, width=16, heads=2, context=16), VOCABULARY, seed=3)
+
+
+@pytest.fixture
+def rows():
+    return torch.randint(0, VOCABULARY, (4, 17), generator=torch.Generator().manual_seed(5))
+
+
+def sampled(model, **options):
+    return Objective(model, LossOptions(kind="sampled", **options), compiled=False)
+
+
+@given(
+    st.lists(st.integers(0, VOCABULARY - 1), min_size=1, max_size=60),
+    st.integers(1, 400),
+    st.integers(1, 400),
+)
+def test_candidates_hold_every_target_once(targets, frequent, negatives):
+    wanted = torch.tensor(targets)
+    ids, places, shift = candidates(wanted, frequent, negatives, VOCABULARY)
+    assert len(set(ids.tolist())) == len(ids)
+    assert torch.equal(ids[places], wanted)
+    assert set(range(min(frequent, VOCABULARY))) <= set(ids.tolist())
+    # each drawn id stands for as many as were left out beside it: all ids are accounted for
+    assert shift.exp().sum().item() == pytest.approx(VOCABULARY, rel=1e-4)
+
+
+def test_full_loss_is_the_models_cross_entropy(model, rows):
+    logits = model(input_ids=rows[:, :-1]).logits
+    expected = functional.cross_entropy(logits.flatten(0, 1), rows[:, 1:].flatten())
+    assert Objective(model, LossOptions(), compiled=False)(rows).item() == pytest.approx(
+        expected.item(), rel=1e-5
+    )
+
+
+@pytest.mark.parametrize(("frequent", "negatives"), [(VOCABULARY, 1), (20, VOCABULARY)])
+def test_with_all_candidates_loss_and_gradients_are_exact(model, rows, frequent, negatives):
+    exact = Objective(model, LossOptions(), compiled=False)(rows)
+    exact.backward()
+    gradients = {name: weight.grad.clone() for name, weight in model.named_parameters()}
+    model.zero_grad()
+    estimate = sampled(model, frequent=frequent, negatives=negatives)(rows)
+    estimate.backward()
+    assert estimate.item() == pytest.approx(exact.item(), rel=1e-5)
+    for name, weight in model.named_parameters():
+        torch.testing.assert_close(weight.grad, gradients[name], rtol=1e-3, atol=1e-6)
+
+
+def test_partition_sums_are_estimated_without_bias(model, rows):
+    """The mean of many draws of each row's sum of exponentials is the whole vocabulary's."""
+    hidden = model.transformer(rows[:, :-1]).last_hidden_state.flatten(0, 1)
+    head = model.lm_head.weight * 15  # far from uniform
+    targets = rows[:, 1:].flatten()
+    whole = (hidden @ head.T).logsumexp(1)
+    total = torch.zeros_like(whole)
+    torch.manual_seed(11)
+    for _ in range(1500):
+        ids, _, shift = candidates(targets, 40, 60, VOCABULARY)
+        total += (hidden @ head[ids].T + shift).logsumexp(1).exp() / 1500
+    torch.testing.assert_close(total.log(), whole, atol=0.05, rtol=0)
+
+
+@settings(max_examples=5, deadline=None)
+@given(st.integers(0, 9))
+def test_the_draw_follows_the_random_state_that_checkpoints_hold(seed):
+    targets = torch.arange(50, 90)
+    torch.manual_seed(seed)
+    state = torch.get_rng_state()
+    first, _, _ = candidates(targets, 30, 40, VOCABULARY)
+    second, _, _ = candidates(targets, 30, 40, VOCABULARY)
+    torch.set_rng_state(state)
+    again, _, _ = candidates(targets, 30, 40, VOCABULARY)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, second)
+
+
+def test_a_fresh_model_is_near_chance(model, rows):
+    loss = sampled(model, frequent=50, negatives=60)(rows)
+    assert loss.item() == pytest.approx(math.log(VOCABULARY), abs=0.3)
