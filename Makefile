@@ -14,7 +14,7 @@ SOURCES := $(shell find server tokenizer training -type f -not -path '*/__pycach
 
 .PHONY: help
 help: ## this list
-	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 # Two stages of the same environment: what a user gets, and what a developer adds.
 .venv/plain: pyproject.toml constraints.txt
@@ -24,7 +24,7 @@ help: ## this list
 	touch $@
 
 .venv/dev: .venv/plain
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,cluster,dev]'
 	touch $@
 
 $(EXTENSION)/node_modules/.ready: $(EXTENSION)/package.json $(EXTENSION)/package-lock.json
@@ -76,6 +76,10 @@ vsix: $(VSIX) ## the VS Code extension, wheel inside
 .PHONY: corpus
 corpus: .venv/dev ## a corpus of the standard library and all that is installed here
 	$(BIN)/parrotlet corpus build --out $(or $(OUT),corpora/installed) --validation-share 0.1 stdlib 'dist:*'
+
+.PHONY: bench-corpus
+bench-corpus: .venv/dev ## filters and de-duplication beside CodeParrot's, on CORPUS=folder
+	$(BIN)/parrotlet bench corpus $(or $(CORPUS),$(shell $(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("stdlib"))'))
 
 .PHONY: train
 train: .venv/dev ## train by RECIPE=name-or-file; run again to resume

@@ -32,6 +32,15 @@ def test_an_intact_bundle_opens(damaged):
     assert manifest.files["model.onnx"][1] == sha256(damaged / "model.onnx")
 
 
+@pytest.mark.parametrize(
+    ("told", "level"), [(4, 4), (0, 0), (None, None), (5, None), ("4", None), (True, None)]
+)
+def test_the_quality_to_ask_for_is_what_the_training_says(damaged, told, level):
+    assert open_bundle(damaged).manifest.best_quality is None
+    change_manifest(damaged, lambda m: m["run"].update(best_quality=told))
+    assert open_bundle(damaged).manifest.best_quality == level
+
+
 @pytest.mark.parametrize("name", ["model.onnx", "tokenizer.json"])
 class TestEachFile:
     def test_missing(self, damaged, name):

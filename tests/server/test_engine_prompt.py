@@ -9,7 +9,13 @@ from parrotlet_server.engine.prompt import HEALING_TOKENS, MOST_HEALED, SUFFIX_T
 from parrotlet_server.engine.states import common_length
 from parrotlet_tokenizer import Header
 from parrotlet_tokenizer.prompt import serving_head
-from parrotlet_tokenizer.specials import END_OF_TEXT_ID, FIM_MIDDLE_ID, FIM_SUFFIX_ID
+from parrotlet_tokenizer.specials import (
+    END_OF_TEXT_ID,
+    FIM_MIDDLE_ID,
+    FIM_SUFFIX_ID,
+    QUALITY,
+    SPECIAL_IDS,
+)
 
 from ..support.tiny_model import DOCUMENTS
 
@@ -37,6 +43,13 @@ def test_the_prompt_is_the_grammars(tokenizer):
     head = serving_head(tokenizer, Header(path="a/b.py"), "class A:\n    pass\n")
     assert prompt.ids == head + tokenizer.encode("def f(x):\n    ")
     assert prompt.rest == b"ret"
+
+
+def test_the_quality_stands_first_where_the_model_knows_it(tokenizer):
+    request = Request("x = 1", "\nclass A: ...\n", path="a.py")
+    told = build_prompt(tokenizer, request, CONTEXT, quality=4)
+    plain = build_prompt(tokenizer, request, CONTEXT)
+    assert told.ids == [SPECIAL_IDS[QUALITY[4]], *plain.ids]
 
 
 def test_without_text_below_it_is_the_plain_form(tokenizer):

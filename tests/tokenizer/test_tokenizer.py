@@ -64,12 +64,14 @@ def test_healing_splits_off_the_last_piece(tokenizer, text):
 
 def test_healing_keeps_words_whole(tokenizer):
     assert tokenizer.encode_healed("x = self.nam").rest == ".nam"
-    assert tokenizer.encode_healed("def f():\n    ").rest == "\n    "
+    assert tokenizer.encode_healed("x = y\n    ").rest == "\n    "
+    assert tokenizer.encode_healed("def f():\n    ").rest == "():\n    "
     assert tokenizer.encode_healed("range(").rest == "("
 
 
 def test_newline_and_indentation_are_one_piece(tokenizer):
-    pieces = [tokenizer.decode([i]) for i in tokenizer.encode("if x:\n        return x\n")]
+    pieces = [tokenizer.decode([i]) for i in tokenizer.encode("if x:\n        return x\n        y")]
+    assert ":\n        " in pieces
     assert "\n        " in pieces
 
 

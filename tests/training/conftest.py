@@ -13,7 +13,8 @@ import yaml
 
 from parrotlet_tokenizer import CodeTokenizer
 from parrotlet_tokenizer.train import train_tokenizer
-from parrotlet_training.corpus.build import BuildOptions, build_corpus
+from parrotlet_training.corpus.build import build_corpus
+from parrotlet_training.corpus.recipe import CorpusRecipe
 from parrotlet_training.corpus.sources import Folder
 
 MODULES = [argparse, inspect, json, typing]
@@ -35,7 +36,9 @@ def corpus(tmp_path_factory) -> Path:
         for number, chunk in enumerate(chunks[index::12]):
             (folder / f"m{number}.py").write_text(f"# {index}\n\ndef {chunk}\n")
         sources.append(Folder(folder))
-    build_corpus(sources, root / "out", BuildOptions(validation_share=0.5), progress=False)
+    build_corpus(
+        sources, root / "out", CorpusRecipe(validation_share=0.5, near_dedup=False), progress=False
+    )
     monkeypatch.undo()
     return root / "out"
 

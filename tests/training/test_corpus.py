@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -19,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parrotlet_training import recipe
-from parrotlet_training.corpus.build import BuildOptions, build_corpus
+from parrotlet_training.corpus.build import build_corpus
 from parrotlet_training.corpus.filters import (
     has_long_lines,
     is_generated,
@@ -28,11 +29,13 @@ from parrotlet_training.corpus.filters import (
 )
 from parrotlet_training.corpus.holdout import is_held_out, is_validation
 from parrotlet_training.corpus.licences import from_metadata, is_permissive
+from parrotlet_training.corpus.recipe import CorpusRecipe, NearDedup, load_corpus_recipe
 from parrotlet_training.corpus.sources import (
     Distribution,
     Folder,
     GitRepository,
     SourceError,
+    open_sources,
     parse_source,
     read_recipe,
     repository_of,
@@ -40,7 +43,7 @@ from parrotlet_training.corpus.sources import (
 )
 from parrotlet_training.corpus.text import UndecodableError, decode_python
 
-ALL_TRAIN = BuildOptions(validation_share=0.0)
+ALL_TRAIN = CorpusRecipe(validation_share=0.0, near_dedup=False, quality=False)
 CODE = "def area(width, height):\n    return width * height\n\n\nprint(area(2, 3), area(4, 5))\n"
 
 
@@ -106,7 +109,7 @@ def test_folder_to_shards(tmp_path):
     for shard in written["shards"]:
         data = (tmp_path / "out" / shard["file"]).read_bytes()
         assert hashlib.sha256(data).hexdigest() == shard["sha256"]
-    assert not list(tmp_path.glob(".out-*"))
+    assert not list(tmp_path.glob(".out*"))
 
 
 @pytest.mark.parametrize("bare", [False, True])
@@ -208,7 +211,12 @@ def test_held_out_distributions_are_left_out_and_said(tmp_path):
     assert {row["repository"] for row in rows(tmp_path / "out")} == {"some/free"}
     assert manifest.skipped_sources["psf/black"] == "held out for evaluation"
     assert "GPL-3.0-only" in manifest.skipped_sources["some/copyleft"]
-    held = build_corpus(sources, tmp_path / "held", BuildOptions(holdout=True), progress=False)
+    held = build_corpus(
+        sources,
+        tmp_path / "held",
+        CorpusRecipe(holdout=True, near_dedup=False, quality=False),
+        progress=False,
+    )
     assert {row["repository"] for row in rows(tmp_path / "held", "holdout")} == {"psf/black"}
     assert held.skipped_sources["some/free"] == "not of the hold-out"
 
@@ -216,7 +224,7 @@ def test_held_out_distributions_are_left_out_and_said(tmp_path):
 @pytest.mark.parametrize(
     "name",
     ["psf/black", "davidhalter/jedi", "python/mypy", "scipy/scipy", "scikit-learn/scikit-learn"]
-    + ["mwaskom/seaborn", "SciPy/SciPy"],
+    + ["mwaskom/seaborn", "SciPy/SciPy", "lepture/authlib", "Authlib/Authlib"],
 )
 def test_known_held_out_repositories(name):
     assert is_held_out(name)
@@ -237,7 +245,7 @@ def test_split_is_by_repository(tmp_path):
         for part in range(2):
             (folder / f"{part}.py").write_text(f"N = {index}, {part}\n{CODE}")
         sources.append(Folder(folder))
-    options = BuildOptions(validation_share=0.3)
+    options = CorpusRecipe(validation_share=0.3, near_dedup=False, quality=False)
     build_corpus(sources, tmp_path / "out", options, progress=False)
     train = {row["repository"] for row in rows(tmp_path / "out")}
     validation = {row["repository"] for row in rows(tmp_path / "out", "validation")}
@@ -266,16 +274,21 @@ def test_memory_stays_flat(tmp_path):
     """Peak memory of a build of ten times the text grows by far less than the text."""
     script = (
         "import resource, sys, pathlib\n"
-        "from parrotlet_training.corpus.build import BuildOptions, build_corpus\n"
+        "from parrotlet_training.corpus.build import build_corpus\n"
+        "from parrotlet_training.corpus.recipe import CorpusRecipe\n"
         "from parrotlet_training.corpus.document import RawFile\n"
         "class Many:\n"
         "    kind, repository, commit, licence, own = 'folder', 'many', '', '', True\n"
+        "    many, warnings = False, []\n"
         "    def files(self, limit):\n"
         "        for i in range(int(sys.argv[2])):\n"
         "            lines = [b'name_%d_%d = %d\\n' % (i, j, j) for j in range(5000)]\n"
         "            yield RawFile(b''.join(lines), f'{i}.py')\n"
-        "options = BuildOptions(validation_share=0.0)\n"
-        "build_corpus([Many()], pathlib.Path(sys.argv[1]), options, progress=False)\n"
+        "from parrotlet_training.corpus.filters import default_filters\n"
+        "off = {name: False for name in default_filters()}  # slow, and they keep nothing\n"
+        "recipe = CorpusRecipe(\n"
+        "    validation_share=0.0, quality=False, redact=False, filters=off)\n"
+        "build_corpus([Many()], pathlib.Path(sys.argv[1]), recipe, progress=False)\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
     )
 
@@ -330,18 +343,121 @@ def test_recipe_names_repositories_and_their_paths(tmp_path):
         read_recipe(listed, "")
 
 
-def test_an_interrupted_build_leaves_nothing_behind(tmp_path):
-    class Failing(Folder):
-        def files(self, max_bytes):
-            yield from super().files(max_bytes)
-            raise KeyboardInterrupt
+class Failing(Folder):
+    """Stops after some files, as an interruption or a full disk does."""
 
-    source = tmp_path / "project"
-    source.mkdir()
-    (source / "a.py").write_text(CODE)
+    after = 0
+    error: BaseException = KeyboardInterrupt()
+
+    def files(self, max_bytes):
+        for number, raw in enumerate(super().files(max_bytes)):
+            if number == self.after:
+                raise self.error
+            yield raw
+
+
+def projects(folder, count):
+    for index in range(count):
+        (folder / f"p{index}").mkdir(parents=True)
+        for part in range(5):
+            (folder / f"p{index}" / f"{part}.py").write_text(f"N = {index}, {part}\n{CODE}")
+    return [folder / f"p{index}" for index in range(count)]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(errno.ENOSPC, "disk full")])
+@pytest.mark.parametrize("commit_files", [2, 1000])
+def test_an_interrupted_build_goes_on(tmp_path, monkeypatch, error, commit_files):
+    """What it did is not done again, and the corpus is that of an undisturbed build."""
+    monkeypatch.setattr("parrotlet_training.corpus.collect.COMMIT_FILES", commit_files)
+    folders = projects(tmp_path / "sources", 4)
+    recipe = CorpusRecipe(validation_share=0.0, quality=False)
+    build_corpus(map(Folder, folders), tmp_path / "whole", recipe, progress=False)
+    broken = Failing(folders[2])
+    broken.after, broken.error = 3, error
+    sources = [Folder(folders[0]), Folder(folders[1]), broken, Folder(folders[3])]
+    with pytest.raises(type(error)):
+        build_corpus(sources, tmp_path / "out", recipe, progress=False)
+    assert not (tmp_path / "out").exists()
+    read = []
+
+    class Counting(Folder):
+        def files(self, max_bytes):
+            for raw in super().files(max_bytes):
+                read.append(raw.path)
+                yield raw
+
+    build_corpus(map(Counting, folders), tmp_path / "out", recipe, progress=False)
+    assert len(read) == 10  # the first two sources were not read again
+    for file in (tmp_path / "whole").rglob("*"):
+        if file.is_file():
+            other = tmp_path / "out" / file.relative_to(tmp_path / "whole")
+            assert file.read_bytes() == other.read_bytes()
+    assert not list(tmp_path.glob(".out*"))
+
+
+def test_an_interrupted_build_of_something_else_is_begun_anew(tmp_path):
+    folders = projects(tmp_path / "sources", 2)
     with pytest.raises(KeyboardInterrupt):
-        build_corpus([Failing(source)], tmp_path / "out", ALL_TRAIN, progress=False)
-    assert [item.name for item in tmp_path.iterdir()] == ["project"]
+        build_corpus(
+            [Folder(folders[0]), Failing(folders[1])], tmp_path / "out", ALL_TRAIN, progress=False
+        )
+    build_corpus([Folder(folders[1])], tmp_path / "out", ALL_TRAIN, progress=False)
+    assert {row["repository"] for row in rows(tmp_path / "out")} == {"p1"}
+
+
+@pytest.mark.parametrize("workers", [2])
+def test_workers_change_nothing(tmp_path, workers):
+    folders = projects(tmp_path / "sources", 30)
+    recipe = CorpusRecipe(validation_share=0.2)
+    build_corpus(map(Folder, folders), tmp_path / "one", recipe, progress=False)
+    build_corpus(map(Folder, folders), tmp_path / "two", recipe, progress=False, workers=workers)
+    for file in (tmp_path / "one").rglob("*"):
+        if file.is_file():
+            other = tmp_path / "two" / file.relative_to(tmp_path / "one")
+            assert file.read_bytes() == other.read_bytes()
+
+
+def test_a_cluster_builds_the_same_corpus(tmp_path):
+    """The stages run through datatrove's local executor: three tasks, then one."""
+    from functools import partial
+
+    from parrotlet_training.corpus.cluster import Cluster, executors
+
+    words = [str(folder) for folder in projects(tmp_path / "sources", 7)]
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(yaml.safe_dump({"sources": words, "validation_share": 0.2}))
+    load = partial(cluster_inputs, recipe)
+    build_corpus(*load()[:1], tmp_path / "one", load()[1], progress=False)
+    executors(load, tmp_path / "many", Cluster(tasks=3, workers=1)).run()
+    for file in (tmp_path / "one").rglob("*"):
+        if file.is_file():
+            other = tmp_path / "many" / file.relative_to(tmp_path / "one")
+            assert file.read_bytes() == other.read_bytes()
+
+
+def cluster_inputs(file):
+    recipe = load_corpus_recipe(str(file))
+    return open_sources(recipe), recipe
+
+
+def test_copies_of_the_hold_out_do_not_get_in(tmp_path):
+    held = tmp_path / "black"
+    held.mkdir()
+    body = "".join(f"def function_{i}(argument):\n    return argument * {i}\n" for i in range(40))
+    (held / "a.py").write_text(body)
+    source = Folder(held, repository="psf/black")
+    build_corpus([source], tmp_path / "holdout", CorpusRecipe(holdout=True), progress=False)
+    vendoring = tmp_path / "project"
+    vendoring.mkdir()
+    (vendoring / "black_copy.py").write_text("# copied\n" + body.replace("* 7", "* 70"))
+    (vendoring / "own.py").write_text(CODE)
+    recipe = CorpusRecipe(
+        validation_share=0.0, near_dedup=NearDedup(against=(str(tmp_path / "holdout"),))
+    )
+    manifest = build_corpus([Folder(vendoring)], tmp_path / "out", recipe, progress=False)
+    assert [row["path"] for row in rows(tmp_path / "out")] == ["own.py"]
+    assert manifest.left_out == {"near-duplicate": 1}
+    assert [source["repository"] for source in manifest.sources] == ["project"]
 
 
 @given(st.binary(max_size=200))
@@ -464,7 +580,7 @@ def test_a_new_build_replaces_an_old_one_also_through_a_link(tmp_path):
         assert row["content"].startswith(text)
 
 
-@pytest.mark.parametrize("name", ["corpus-first", "corpus-holdout"])
+@pytest.mark.parametrize("name", ["corpus-default", "corpus-holdout"])
 def test_shipped_corpus_recipes_keep_the_rules(name):
     file = Path(recipe.__file__).parent / "recipes" / f"{name}.yaml"
     entries = yaml.safe_load(file.read_text())["repositories"]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parrotlet_tokenizer.specials import END_OF_TEXT_ID, FIM_MIDDLE_ID
+from parrotlet_tokenizer.specials import END_OF_TEXT_ID, FIM_MIDDLE_ID, QUALITY, SPECIAL_IDS
 from parrotlet_training.dataset import (
     DataError,
     RowLoader,
@@ -65,11 +65,35 @@ def test_shares_are_kept(tokenizer):
         assert text.endswith("\n" + suffix)
 
 
+def test_quality_is_told_for_a_share_of_the_rated_documents(tokenizer):
+    fim = FimOptions(rate=0.5, path_share=0.0, quality_share=0.6)
+    text = "alpha = 1\nbeta = 2\n" * 4
+    first = SPECIAL_IDS[QUALITY[0]]
+
+    def forms(quality):
+        return [
+            sequence(tokenizer, text, "a.py", fim, np.random.default_rng(i), quality)
+            for i in range(300)
+        ]
+
+    told = [ids for ids in forms(3) if ids[0] == first + 3]
+    assert 0.5 < len(told) / 300 < 0.7
+    assert any(FIM_MIDDLE_ID in ids for ids in told)
+    assert not any(first <= ids[0] < first + len(QUALITY) for ids in forms(None))
+
+
+def test_levels_come_from_the_shards(corpus):
+    units = Units(corpus, "train")
+    levels = {text.quality for unit in range(len(units)) for text in units.read(unit)}
+    assert levels
+    assert levels <= {0, 1, 2, 3, 4}
+
+
 def test_one_epoch_holds_each_document_once(corpus, tokenizer):
     """Rows overlap by one token and, so joined, are the documents in full."""
     units = Units(corpus, "train")
     stream = Stream(0, units, tokenizer, RowOptions(64, 1, 7, PLAIN), 10_000_000)
-    expected = [content for unit in range(len(units)) for content, _ in units.read(unit)]
+    expected = [content for unit in range(len(units)) for content, _, _ in units.read(unit)]
     total = sum(len(ids) + 1 for ids in tokenizer.encode_batch(expected))
     joined: list[int] = []
     while len(joined) < total:
@@ -110,7 +134,7 @@ def test_a_window_mixes_the_pieces_of_its_units(corpus, tokenizer):
     owner = {
         tuple(sequence(tokenizer, text, path, PLAIN, np.random.default_rng(0))): unit
         for unit in range(len(units))
-        for content, path in units.read(unit)
+        for content, path, _ in units.read(unit)
         for text in pieces(content, 200)
     }
     changes, found = [], []
@@ -164,7 +188,7 @@ def test_evaluation_rows_hold_plain_text(corpus, tokenizer):
     text = tokenizer.decode(joined)
     assert len(text.encode()) >= 2000
     units = Units(corpus, "validation")
-    assert any(content in text for unit in range(len(units)) for content, _ in units.read(unit))
+    assert any(content in text for unit in range(len(units)) for content, _, _ in units.read(unit))
 
 
 def test_bad_data_is_refused_clearly(corpus, tokenizer, tmp_path):

@@ -101,6 +101,7 @@ def test_a_run_learns_and_leaves_what_it_should(whole_run):
     assert facts["run"]["step"] == 12
     assert facts["evaluation"]["validation_bits_per_byte"] == scores[-1]["bits_per_byte"]
     assert facts["corpus"]["repositories"] > 1
+    assert facts["run"]["best_quality"] == 4  # the corpus is rated, so serving asks for the best
 
 
 def test_a_checkpoint_is_a_plain_hugging_face_folder(whole_run):
@@ -265,14 +266,15 @@ def test_a_run_can_begin_with_given_weights(whole_run, tmp_path):
 
 def test_a_small_model_overfits(tmp_path, corpus, tokenizer_folder, recipe_file):
     """Loss on a corpus of one document goes nearly to nothing."""
-    from parrotlet_training.corpus.build import BuildOptions, build_corpus
+    from parrotlet_training.corpus.build import build_corpus
+    from parrotlet_training.corpus.recipe import CorpusRecipe
     from parrotlet_training.corpus.sources import Folder
 
     source = tmp_path / "one"
     source.mkdir()
     (source / "a.py").write_text("def area(width, height):\n    return width * height\n" * 3)
     out = tmp_path / "corpus"
-    build_corpus([Folder(source)], out, BuildOptions(validation_share=0.0), progress=False)
+    build_corpus([Folder(source)], out, CorpusRecipe(validation_share=0.0), progress=False)
     (out / "data" / "validation-00000.parquet").write_bytes(
         (out / "data" / "train-00000.parquet").read_bytes()
     )

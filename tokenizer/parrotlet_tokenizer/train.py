@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterable
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
@@ -13,32 +12,77 @@ from .tokenizer import CodeTokenizer, TokenizerError
 
 VOCABULARY_SIZE = 16_384
 
-SPLIT = "|".join(
-    (
-        r"(?:\r?\n)+[ \t]*",  # line ends with the indentation that follows
-        r"[^\r\n\p{L}\p{N}]?\p{L}+",  # a word with the one sign before it: " x", ".x", "_x", "(x"
-        r" ?\p{N}{1,2}",  # digits in ones and twos, so that numbers share entries
-        r" ?[^\s\p{L}\p{N}]+",  # runs of operators, brackets and quotes
-        r"[^\S\r\n]+(?=\r?\n)",  # trailing blanks
-        r"[^\S\r\n]+(?!\S)|\s",  # other blanks
-    )
+_LINES = r"(?:\r?\n)+[ \t]*"  # line ends with the indentation that follows
+_SIGNS = r" ?[^\s\p{L}\p{N}]+"  # runs of operators, brackets and quotes
+_DIGITS = r" ?\p{N}{1,2}"  # in ones and twos, so that numbers share entries
+_BLANKS = (
+    r"[^\S\r\n]+(?=\r?\n)",  # trailing blanks
+    r"[^\S\r\n]+(?!\S)|\s",  # other blanks
 )
-"""Where pieces end; a merge never crosses such a place."""
+_ONE = r"[^\r\n\p{L}\p{N}]?"  # the sign before a word: " x", ".x", "_x", "(x"
+_TWO = rf"(?:[^\s\p{{L}}\p{{N}}]{{0,2}} ?|{_ONE})"  # or two and a space: ", x", "('x", "= x"
+_WORD = r"\p{L}+"
+_KEYWORDS = (
+    r"(?:(?:False|None|True|and|as|assert|async|await|class|def|del|elif|else|except|finally|for|"
+    r"from|global|if|import|in|is|lambda|nonlocal|not|or|pass|raise|return|try|while|with|yield) )"
+)
+
+SPLITS = {
+    "signs": "|".join((_LINES, _ONE + _WORD, _DIGITS, _SIGNS, *_BLANKS)),
+    "lines": "|".join((_LINES, _ONE + _WORD, _DIGITS, rf"{_SIGNS}(?:{_LINES})?", *_BLANKS)),
+    "spaces": "|".join((_LINES, _TWO + _WORD, _DIGITS, rf"{_SIGNS}(?:{_LINES}| )?", *_BLANKS)),
+    "keywords": "|".join(
+        (
+            rf"{_LINES}{_KEYWORDS}*(?:{_WORD})?",
+            rf"{_TWO}{_KEYWORDS}+(?:{_WORD})?",
+            _TWO + _WORD,
+            _DIGITS,
+            rf"{_SIGNS}(?:{_LINES}| )?",
+            *_BLANKS,
+        )
+    ),
+}
+"""Where pieces end; a merge never crosses such a place. Each joins more than the one before it:
+
+- ``signs``: newline and indentation are one piece; a word takes one sign or space before it;
+- ``lines``: a run of signs also takes the line end and indentation after it (``):`` + newline);
+- ``spaces``: or the one space after it (`` = ``), and a word takes two signs and a space (``, x``);
+- ``keywords``: a word also takes the keywords before it (`` not in``, ``for x``, ``def __init__``
+  up to the word), and the line end and indentation before those.
+
+In each, whatever stands before the last piece of a text is cut the same way however the text goes
+on. Token healing (`CodeTokenizer.encode_healed`) rests on that: a rule for a piece that only
+forms once more is typed (two words and the space between, say) would break it.
+"""
+
+DEFAULT_SPLIT = "spaces"
 
 
-def train_tokenizer(texts: Iterable[str], vocabulary_size: int = VOCABULARY_SIZE) -> CodeTokenizer:
+def train_tokenizer(
+    texts: Iterable[str],
+    vocabulary_size: int = VOCABULARY_SIZE,
+    split: str = DEFAULT_SPLIT,
+) -> CodeTokenizer:
     """Learns the merges from `texts` (Sennrich et al. 2016, on bytes as in GPT-2).
 
+    Args:
+        texts: to learn from.
+        vocabulary_size: entries, special tokens included.
+        split: where merges must stop, a key of `SPLITS`.
+
     Raises:
-        TokenizerError: if the texts are too few for `vocabulary_size` entries.
+        TokenizerError: if there is no such split, or the texts are too few for
+            `vocabulary_size` entries.
     """
+    if split not in SPLITS:
+        raise TokenizerError(f"there is no split {split!r}: take one of {', '.join(SPLITS)}")
     smallest = len(SPECIAL_TOKENS) + 256
     if vocabulary_size < smallest:
         raise TokenizerError(f"a vocabulary holds at least {smallest} entries (bytes and specials)")
     core = Tokenizer(models.BPE())
     core.pre_tokenizer = pre_tokenizers.Sequence(
         [
-            pre_tokenizers.Split(Regex(SPLIT), behavior="isolated"),
+            pre_tokenizers.Split(Regex(SPLITS[split]), behavior="isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )
@@ -60,25 +104,3 @@ def train_tokenizer(texts: Iterable[str], vocabulary_size: int = VOCABULARY_SIZE
     content = json.loads(core.to_str())
     content["added_tokens"] = []
     return CodeTokenizer.from_json(json.dumps(content, ensure_ascii=False))
-
-
-def corpus_texts(corpus: Path, max_bytes: int) -> Iterator[str]:
-    """Document texts of a corpus folder's training split, evenly over its row groups.
-
-    Reads about `max_bytes` of UTF-8 text: every n-th row group, so that each source is seen.
-
-    Raises:
-        TokenizerError: if the folder holds no training shards.
-    """
-    import pyarrow.parquet as parquet
-
-    shards = sorted((corpus / "data").glob("train-*.parquet"))
-    if not shards:
-        raise TokenizerError(f"{corpus} holds no data/train-*.parquet: build a corpus first")
-    files = [parquet.ParquetFile(shard) for shard in shards]
-    places = [(file, group) for file in files for group in range(file.num_row_groups)]
-    column = files[0].schema_arrow.get_field_index("content")
-    total = sum(f.metadata.row_group(g).column(column).total_uncompressed_size for f, g in places)
-    step = max(1, -(-total // max_bytes))
-    for file, group in places[::step]:
-        yield from file.read_row_group(group, columns=["content"])["content"].to_pylist()

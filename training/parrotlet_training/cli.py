@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Adds `corpus`, `train`, `evaluate` and `release` to the command line."""
+    """Adds `corpus`, `holdout`, `train`, `evaluate`, `release` and `bench` to the command line."""
     _register_corpus(subparsers)
     _register_train(subparsers)
     _register_evaluate(subparsers)
     _register_release(subparsers)
+    _register_bench(subparsers)
 
 
 def _missing(*modules: str) -> bool:
@@ -28,37 +31,102 @@ def _missing(*modules: str) -> bool:
 
 
 def _register_corpus(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    corpus = subparsers.add_parser("corpus", help="build training sets from real Python")
+    corpus = subparsers.add_parser("corpus", help="build, examine and share training sets")
     verbs = corpus.add_subparsers(dest="verb", required=True)
+    _add_build(verbs)
+    report = verbs.add_parser("report", help="one page about a corpus, and its dataset card")
+    report.add_argument("corpus", type=Path, metavar="DIR")
+    report.add_argument(
+        "--out", type=Path, metavar="FILE", help="the page (default: report.html in the corpus)"
+    )
+    report.add_argument("--sample", type=int, metavar="N", help="documents to look at closely")
+    report.add_argument("--seed", type=int, default=0, help="of the sample")
+    report.set_defaults(run=_of_corpus("report"))
+    push = verbs.add_parser("push", help="publish a corpus on the Hugging Face Hub, resumably")
+    push.add_argument("corpus", type=Path, metavar="DIR")
+    push.add_argument("repo_id", metavar="OWNER/NAME")
+    push.add_argument("--private", action="store_true", help="if the dataset is made")
+    push.add_argument("--revision", metavar="BRANCH", help="made if it is not there")
+    push.set_defaults(run=_of_corpus("push"))
+    holdout = subparsers.add_parser("holdout", help="what is never trained on")
+    verbs = holdout.add_subparsers(dest="verb", required=True)
+    cursors = verbs.add_parser("cursors", help="draw the places where evaluation asks")
+    cursors.add_argument("corpus", type=Path, metavar="DIR", help="built with --holdout")
+    cursors.add_argument("--out", type=Path, required=True, metavar="FILE")
+    cursors.add_argument("--per-kind", type=int, default=1000, help="default: %(default)s")
+    cursors.add_argument("--seed", type=int, default=0)
+    cursors.set_defaults(run=_of_corpus("cursors"))
+
+
+def _add_build(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     build = verbs.add_parser(
         "build",
-        help="sources to a folder of shards",
-        epilog="SOURCE: a folder, a git repository (work tree or bare), git:PATH@REVISION, "
-        "dist:NAME, dist:* (all installed distributions) or stdlib",
+        help="sources to a folder of shards; run again to go on after an interruption",
+        epilog="SOURCE: a folder, a git repository (work tree or bare), an archive or a wheel; "
+        "git:PATH[@REVISION], git:URL@COMMIT, dist:NAME, dist:* (all installed distributions), "
+        "pypi:NAME==VERSION, hub:OWNER/NAME@COMMIT, bigquery:FOLDER, or stdlib",
     )
     build.add_argument("sources", nargs="*", metavar="SOURCE")
     build.add_argument("--out", type=Path, required=True, metavar="DIR")
-    build.add_argument("--recipe", type=Path, metavar="FILE", help="YAML list of repositories")
+    build.add_argument(
+        "--recipe", metavar="NAME", help="a YAML file, or the name of a recipe that is shipped"
+    )
     build.add_argument(
         "--clones",
         default="clones/{owner}/{name}",
         metavar="PATTERN",
-        help="where the recipe's repositories lie (default: %(default)s)",
+        help="where the recipe's repositories lie, or a URL to clone them from "
+        "(default: %(default)s)",
     )
-    build.add_argument("--min-bytes", type=int, default=64, help="default: %(default)s")
-    build.add_argument("--max-bytes", type=int, default=1024 * 1024, help="default: %(default)s")
+    build.add_argument("--cache", type=Path, metavar="DIR", help="for clones and wheels")
+    build.add_argument("--min-bytes", type=int, metavar="N", help="of a file")
+    build.add_argument("--max-bytes", type=int, metavar="N", help="of a file")
+    build.add_argument(
+        "--max-bytes-per-repository", type=int, metavar="N", help="so that none dominates"
+    )
     build.add_argument(
         "--validation-share",
         type=_share,
-        default=0.03,
-        help="share of the repositories that validate (default: %(default)s)",
+        metavar="SHARE",
+        help="of the repositories (default: 0.03, or the recipe's)",
     )
     build.add_argument(
         "--holdout",
         action="store_true",
         help="keep only the repositories that are never trained on, for evaluation",
     )
-    build.set_defaults(run=_corpus_build)
+    build.add_argument(
+        "--against",
+        action="append",
+        default=[],
+        metavar="CORPUS",
+        help="leave out near-copies of what it holds: the hold-out, for instance",
+    )
+    build.add_argument(
+        "--decontaminate",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="leave out files that hold its tasks (HumanEval, MBPP, .py, .txt)",
+    )
+    build.add_argument("--no-near-dedup", action="store_true", help="near-copies stay")
+    build.add_argument("--no-redact", action="store_true", help="secrets and addresses stay")
+    build.add_argument("--no-quality", action="store_true", help="documents are not rated")
+    build.add_argument(
+        "--workers",
+        type=int,
+        default=os.cpu_count() or 1,
+        metavar="N",
+        help="processes (default: %(default)s)",
+    )
+    build.add_argument(
+        "--cluster",
+        type=Path,
+        metavar="FILE",
+        help="YAML that says where the tasks of a large build run: see docs/corpus.md",
+    )
+    build.add_argument("--fresh", action="store_true", help="forget an interrupted build")
+    build.set_defaults(run=_of_corpus("build"))
 
 
 def _share(text: str) -> float:
@@ -68,12 +136,16 @@ def _share(text: str) -> float:
     return value
 
 
-def _corpus_build(arguments: argparse.Namespace) -> int:
-    if _missing("pyarrow", "yaml", "tqdm"):
-        return 2
-    from .corpus import commands
+def _of_corpus(name: str) -> Callable[[argparse.Namespace], int]:
+    def run(arguments: argparse.Namespace) -> int:
+        if _missing("pyarrow", "yaml", "tqdm", "rensa", "detect_secrets", "license_expression"):
+            return 2
+        from .corpus import commands
 
-    return commands.build(arguments)
+        command: Callable[[argparse.Namespace], int] = getattr(commands, name)
+        return command(arguments)
+
+    return run
 
 
 def _register_train(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -155,3 +227,21 @@ def _release(arguments: argparse.Namespace) -> int:
     from . import commands
 
     return commands.release(arguments)
+
+
+def _register_bench(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from .benchmarks.arguments import add_corpus_arguments
+
+    bench = subparsers.add_parser("bench", help="measure speeds, beside peers in the same run")
+    subjects = bench.add_subparsers(dest="subject", required=True)
+    corpus = subjects.add_parser("corpus", help="filters and de-duplication beside CodeParrot's")
+    add_corpus_arguments(corpus)
+    corpus.set_defaults(run=_bench_corpus)
+
+
+def _bench_corpus(arguments: argparse.Namespace) -> int:
+    if _missing("pyarrow", "rensa", "datasketch", "psutil"):
+        return 2
+    from .benchmarks.corpus import main
+
+    return main(arguments)

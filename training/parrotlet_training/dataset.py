@@ -15,7 +15,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow.parquet as parquet
@@ -29,6 +29,20 @@ from .fim import FimOptions, pieces, sequence
 
 class DataError(ValueError):
     """The corpus cannot feed the recipe; the message says what to change."""
+
+
+class Text(NamedTuple):
+    """What training reads of a document.
+
+    Attributes:
+        content: its text.
+        path: inside its repository.
+        quality: level, 0 to 4; None where unknown.
+    """
+
+    content: str
+    path: str
+    quality: int | None
 
 
 class Units:
@@ -52,19 +66,24 @@ class Units:
     def __len__(self) -> int:
         return int(self._ends[-1])
 
-    def read(self, unit: int) -> list[tuple[str, str]]:
-        """Documents of a unit as (content, path)."""
+    def read(self, unit: int) -> list[Text]:
+        """Documents of a unit."""
         index = bisect_right(self._ends, unit)
         group = unit - (self._ends[index - 1] if index else 0)
-        rows = self._files[index].read_row_group(group, columns=["content", "path"])
-        return list(zip(rows["content"].to_pylist(), rows["path"].to_pylist(), strict=True))
+        file = self._files[index]
+        rated = "quality" in file.schema_arrow.names
+        columns = ["content", "path", *(["quality"] if rated else [])]
+        return [
+            Text(row["content"], row["path"], row.get("quality"))
+            for row in file.read_row_group(group, columns=columns).to_pylist()
+        ]
 
 
 def characters_per_token(units: Units, tokenizer: CodeTokenizer, samples: int = 8) -> float:
     """Estimated over a few units, evenly spread."""
     characters = tokens = 0
     for unit in range(0, len(units), max(1, len(units) // samples)):
-        texts = [content for content, _ in units.read(unit)]
+        texts = [text.content for text in units.read(unit)]
         characters += sum(map(len, texts))
         tokens += sum(map(len, tokenizer.encode_batch(texts)))
     return characters / max(1, tokens)
@@ -108,7 +127,7 @@ class Stream:
         self._epoch = self._turn = self._piece = 0
         self._buffer: NDArray[np.int32] = np.empty(0, np.int32)
         self._loaded: tuple[int, int] | None = None
-        self._pieces: list[tuple[int, int, int, str, str]] = []
+        self._pieces: list[tuple[int, int, int, Text]] = []
 
     def next_row(self) -> NDArray[np.int32]:
         """The next row: int32, shape (context + 1,); its last token is the next one's first."""
@@ -128,9 +147,11 @@ class Stream:
         """Token ids of the next piece; moves the cursor on."""
         if self._loaded != (self._epoch, self._turn):
             self._load()
-        unit, document, number, text, path = self._pieces[self._piece]
+        unit, document, number, piece = self._pieces[self._piece]
         random = np.random.default_rng((self._options.seed, 1, self._epoch, unit, document, number))
-        ids = sequence(self._tokenizer, text, path, self._options.fim, random)
+        ids = sequence(
+            self._tokenizer, piece.content, piece.path, self._options.fim, random, piece.quality
+        )
         self._piece += 1
         if self._piece == len(self._pieces):
             self._piece = 0
@@ -152,10 +173,10 @@ class Stream:
         window = self._options.window
         units = self._units_of_epoch()[self._turn * window : (self._turn + 1) * window]
         cut = [
-            (unit, document, number, text, path)
+            (unit, document, number, text._replace(content=piece))
             for unit in map(int, units)
-            for document, (content, path) in enumerate(self._units.read(unit))
-            for number, text in enumerate(pieces(content, self._piece_characters))
+            for document, text in enumerate(self._units.read(unit))
+            for number, piece in enumerate(pieces(text.content, self._piece_characters))
         ]
         random = np.random.default_rng((self._options.seed, 3, self._epoch, int(units[0])))
         self._pieces = [cut[index] for index in random.permutation(len(cut))]
@@ -259,7 +280,7 @@ def text_rows(
     from parrotlet_tokenizer.specials import END_OF_TEXT_ID
 
     units = Units(corpus, split)
-    sample = [content for content, _ in units.read(len(units) // 2)]
+    sample = [text.content for text in units.read(len(units) // 2)]
     mean = sum(len(content.encode()) for content in sample) / len(sample)
     kept = np.random.default_rng(0).permutation(len(units))
     wanted = max(1, int(max_bytes / mean))
@@ -267,9 +288,9 @@ def text_rows(
     buffer: list[int] = [END_OF_TEXT_ID]
     taken = 0
     for unit in kept:
-        for content, _ in units.read(int(unit))[:per_unit]:
-            buffer += [*tokenizer.encode(content), END_OF_TEXT_ID]
-            taken += len(content.encode())
+        for text in units.read(int(unit))[:per_unit]:
+            buffer += [*tokenizer.encode(text.content), END_OF_TEXT_ID]
+            taken += len(text.content.encode())
             while len(buffer) > context:
                 yield np.asarray(buffer[: context + 1], np.int32)
                 buffer = buffer[context:]

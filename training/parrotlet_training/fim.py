@@ -21,12 +21,15 @@ class FimOptions:
             uses; the others are prefix, suffix, middle.
         line_share: share of the split pieces whose suffix begins at a line start, as serving cuts.
         path_share: share of the pieces that tell their path.
+        quality_share: share of the pieces of rated documents that tell their quality level; the
+            others teach the model to do without.
     """
 
     rate: float = 0.5
     spm_share: float = 0.5
     line_share: float = 0.5
     path_share: float = 0.5
+    quality_share: float = 0.5
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -48,14 +51,23 @@ def pieces(text: str, max_characters: int) -> Iterator[str]:
 
 
 def sequence(
-    tokenizer: CodeTokenizer, text: str, path: str, options: FimOptions, random: np.random.Generator
+    tokenizer: CodeTokenizer,
+    text: str,
+    path: str,
+    options: FimOptions,
+    random: np.random.Generator,
+    quality: int | None = None,
 ) -> list[int]:
     """One piece as training ids, its form drawn from `random`.
 
     The split is at character level (Bavarian et al. 2022, section 3 and appendix C.1: two cuts,
     uniform over the text); for `line_share` of them the second cut moves on to a line start.
     """
-    header = Header(path=path if random.random() < options.path_share else None)
+    shown = quality is not None and random.random() < options.quality_share
+    header = Header(
+        quality=quality if shown else None,
+        path=path if random.random() < options.path_share else None,
+    )
     if random.random() >= options.rate:
         return grammar.plain(tokenizer, header, text)
     first, second = sorted(int(cut) for cut in random.integers(0, len(text) + 1, size=2))

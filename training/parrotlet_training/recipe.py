@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import typing
 from dataclasses import dataclass, field
 from importlib import resources
-from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 
 from .fim import FimOptions
-
-
-class RecipeError(ValueError):
-    """A recipe is missing or malformed; the message names the field."""
+from .typed_yaml import RecipeError as RecipeError
+from .typed_yaml import build, read_mapping
 
 
 @dataclass(frozen=True)
@@ -198,20 +194,7 @@ def load_recipe(name: str, overrides: list[str] | None = None) -> Recipe:
     Raises:
         RecipeError: if there is none, or a field is unknown or of the wrong type.
     """
-    try:
-        if name.endswith((".yaml", ".yml")) or Path(name).is_file():
-            text = Path(name).read_text(encoding="utf-8")
-        else:
-            shipped = resources.files(__package__) / "recipes" / f"{name}.yaml"
-            text = shipped.read_text(encoding="utf-8")
-        content = yaml.safe_load(text)
-    except FileNotFoundError as error:
-        known = ", ".join(shipped_recipes())
-        raise RecipeError(f"no recipe {name}: give a YAML file or one of {known}") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise RecipeError(f"cannot read the recipe {name}: {error}") from error
-    if not isinstance(content, dict):
-        raise RecipeError(f"{name} is no mapping of fields")
+    content = read_mapping(name, {n: f"{n}.yaml" for n in shipped_recipes()})
     for override in overrides or []:
         key, equals, value = override.partition("=")
         place = content
@@ -226,9 +209,7 @@ def load_recipe(name: str, overrides: list[str] | None = None) -> Recipe:
             place[last] = yaml.safe_load(value)
         except yaml.YAMLError as error:
             raise RecipeError(f"{override}: the value is no YAML") from error
-    recipe = _build(Recipe, content, "")
-    assert isinstance(recipe, Recipe)
-    return recipe
+    return build(Recipe, content)
 
 
 def shipped_recipes() -> list[str]:
@@ -236,48 +217,3 @@ def shipped_recipes() -> list[str]:
     folder = resources.files(__package__) / "recipes"
     names = [item.name for item in folder.iterdir() if item.name.endswith(".yaml")]
     return sorted(n.removesuffix(".yaml") for n in names if not n.startswith("corpus-"))
-
-
-def _build(kind: type, content: Any, place: str) -> object:
-    """A dataclass from plain values, each field's type checked."""
-    if not isinstance(content, dict):
-        raise RecipeError(f"{place or 'the recipe'} is no mapping of fields")
-    hints = typing.get_type_hints(kind)
-    known = {f.name: f for f in dataclasses.fields(kind)}
-    values = {}
-    for key, value in content.items():
-        name = f"{place}.{key}" if place else str(key)
-        if key not in known:
-            raise RecipeError(f"unknown field {name}; known here: {', '.join(known)}")
-        values[key] = _checked(hints[key], value, name)
-    for key, entry in known.items():
-        needed = (
-            entry.default is dataclasses.MISSING and entry.default_factory is dataclasses.MISSING
-        )
-        if needed and key not in values:
-            raise RecipeError(f"the field {place + '.' if place else ''}{key} is missing")
-    try:
-        built: object = kind(**values)
-    except ValueError as error:
-        raise RecipeError(f"{place or 'recipe'}: {error}") from error
-    return built
-
-
-def _checked(hint: Any, value: Any, name: str) -> Any:
-    if dataclasses.is_dataclass(hint):
-        return _build(typing.cast(type, hint), value, name)
-    if typing.get_origin(hint) is Literal:
-        if value not in typing.get_args(hint):
-            choices = ", ".join(map(str, typing.get_args(hint)))
-            raise RecipeError(f"{name} is one of {choices}, not {value!r}")
-        return value
-    if hint is float and isinstance(value, str):  # YAML 1.1 reads 1e-3 as text
-        try:
-            return float(value)
-        except ValueError:
-            raise RecipeError(f"{name} is a number, not {value!r}") from None
-    if hint is float and type(value) is int:
-        return float(value)
-    if type(value) is not hint:
-        raise RecipeError(f"{name} is of type {hint.__name__}, not {value!r}")
-    return value

@@ -27,6 +27,7 @@ from tqdm import tqdm
 from transformers import GPT2LMHeadModel
 
 from parrotlet_tokenizer import CodeTokenizer
+from parrotlet_tokenizer.specials import QUALITY_LEVELS
 
 from .checkpoint import TrainingState, newest_checkpoint, prune, save_checkpoint
 from .corpus.shards import shard_files
@@ -314,13 +315,19 @@ def _facts(recipe: Recipe, model: GPT2LMHeadModel) -> dict[str, Any]:
     """What the bundle's manifest shall say of this run."""
     manifest = Path(recipe.data.corpus) / "corpus.json"
     corpus: dict[str, Any] = {}
+    rated = False
     if manifest.is_file():
         content = json.loads(manifest.read_text(encoding="utf-8"))
         corpus = {key: content.get(key) for key in ("documents", "bytes", "tool")}
+        rated = any(level != "unknown" for level in content.get("quality", {}))
         corpus["repositories"] = sum(1 for s in content.get("sources", []) if s["documents"])
     return {
         "corpus": corpus,
-        "run": {"recipe": recipe.to_dict(), "parameters": parameters(model)},
+        "run": {
+            "recipe": recipe.to_dict(),
+            "parameters": parameters(model),
+            "best_quality": QUALITY_LEVELS - 1 if rated and recipe.data.fim.quality_share else None,
+        },
         "evaluation": {},
     }
 

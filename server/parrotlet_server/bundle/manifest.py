@@ -15,7 +15,7 @@ from typing import Any
 
 from parrotlet_server.version import version
 from parrotlet_tokenizer import CodeTokenizer, TokenizerError
-from parrotlet_tokenizer.specials import RESERVED, SPECIAL_IDS
+from parrotlet_tokenizer.specials import QUALITY_LEVELS, RESERVED, SPECIAL_IDS
 from parrotlet_tokenizer.tokenizer import TOKENIZER_FILE
 
 from .checkpoint import RUN_KEYS, Architecture, is_checkpoint, read_json_object
@@ -52,6 +52,12 @@ class Manifest:
     licence: str | None
     made_by: str
     files: Mapping[str, tuple[int, str]]
+
+    @property
+    def best_quality(self) -> int | None:
+        """The quality level that prompts ask for; None if the model learnt no levels."""
+        level = self.notes.get("run", {}).get("best_quality")
+        return level if type(level) is int and 0 <= level < QUALITY_LEVELS else None
 
     def to_json(self) -> dict[str, Any]:
         """The content of ``parrotlet.json``."""

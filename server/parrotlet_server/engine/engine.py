@@ -62,6 +62,7 @@ class Engine:
         self.backend = backend
         self.tokenizer = tokenizer
         self.bundle = bundle
+        self._quality = bundle.manifest.best_quality if bundle else None
         self._decoder = Decoder(backend, Vocabulary(tokenizer))
         self._states = States(backend, states)
         self._lock = Lock()
@@ -114,7 +115,8 @@ class Engine:
     ) -> tuple[int, Decoded]:
         if cancelled():
             return 0, Decoded()
-        prompt = build_prompt(self.tokenizer, request, self.backend.context_length)
+        context, quality = self.backend.context_length, self._quality
+        prompt = build_prompt(self.tokenizer, request, context, quality)
         state, keep = self._states.take(prompt.ids, request.document)
         return len(prompt.ids), self._decoder.run(prompt, state, keep, stopping, cancelled)
 

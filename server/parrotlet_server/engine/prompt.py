@@ -44,11 +44,16 @@ class Prompt:
     limit: int
 
 
-def build_prompt(tokenizer: CodeTokenizer, request: Request, context_length: int) -> Prompt:
-    """The prompt of `request`, which leaves room for the answer in the context."""
+def build_prompt(
+    tokenizer: CodeTokenizer, request: Request, context_length: int, quality: int | None = None
+) -> Prompt:
+    """The prompt of `request`, which leaves room for the answer in the context.
+
+    `quality` is the level to ask for, of a model that was trained with levels.
+    """
     limit = max(1, min(request.max_tokens, context_length // 4))
     room = context_length - limit - HEALING_TOKENS
-    header = Header(path=_path(request.path, context_length // 8))
+    header = Header(quality=quality, path=_path(request.path, context_length // 8))
     suffix = _suffix(tokenizer, request.suffix, min(SUFFIX_TOKENS, context_length // 4))
     head = serving_head(tokenizer, header, suffix)
     ids, rest = _prefix(tokenizer, request.prefix, room - len(head), context_length)

@@ -1,215 +1,147 @@
-"""Building a corpus: sources → filters → exact dedup → splits → shuffle → shards, manifest."""
+"""Building a corpus: sources → files one by one → selection among all → shards and manifest.
+
+A build leaves its work beside the corpus, in ``.NAME.build``, until the corpus is whole: the same
+command goes on where an interruption, a full disk or a lost network stopped it.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import json
-import sqlite3
-import tempfile
-from collections import Counter
-from collections.abc import Iterable, Iterator
+import shutil
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
-from importlib import metadata
 from pathlib import Path
 from typing import NoReturn
 
+import numpy as np
 from tqdm import tqdm
 
+from .collect import collect
 from .document import Document
-from .filters import FILTERS, is_vendored
-from .holdout import is_held_out, is_validation
-from .licences import is_permissive
+from .manifest import MANIFEST, Manifest
+from .recipe import CorpusRecipe
+from .selection import KEPT, REASONS, REFERENCE, Selection, select
 from .shards import ShardWriter
-from .shuffle import Shuffler
 from .sources import Source, SourceError
-from .text import UndecodableError, decode_python
-
-MANIFEST = "corpus.json"
-FORMAT_VERSION = 1
-
-
-@dataclass(frozen=True)
-class BuildOptions:
-    """What a build takes and leaves.
-
-    Attributes:
-        min_bytes: smaller files are left out.
-        max_bytes: larger files are left out, unread.
-        validation_share: share of the repositories that validate.
-        holdout: build the evaluation side of the hold-out rule instead of the training side.
-    """
-
-    min_bytes: int = 64
-    max_bytes: int = 1024 * 1024
-    validation_share: float = 0.03
-    holdout: bool = False
-
-
-@dataclass
-class _SourceCount:
-    repository: str
-    commit: str
-    licence: str
-    source: str
-    split: str
-    documents: int = 0
-    bytes: int = 0
-
-
-@dataclass
-class Manifest:
-    """What a corpus is made of: the content of ``corpus.json``."""
-
-    options: BuildOptions
-    sources: list[_SourceCount] = field(default_factory=list)
-    left_out: Counter[str] = field(default_factory=Counter)
-    skipped_sources: dict[str, str] = field(default_factory=dict)
-    documents: Counter[str] = field(default_factory=Counter)
-    bytes: Counter[str] = field(default_factory=Counter)
-    files_seen: int = 0
-    shards: list[dict[str, str | int]] = field(default_factory=list)
-
-    def to_json(self) -> dict[str, object]:
-        """Plain values for ``corpus.json``."""
-        return {
-            "format": FORMAT_VERSION,
-            "tool": f"parrotlet {metadata.version('parrotlet')}",
-            "options": vars(self.options),
-            "files_seen": self.files_seen,
-            "documents": dict(self.documents),
-            "bytes": dict(self.bytes),
-            "left_out": dict(self.left_out),
-            "skipped_sources": self.skipped_sources,
-            "sources": [vars(source) for source in self.sources],
-            "shards": self.shards,
-        }
-
-
-class _SeenTexts:
-    """Exact duplicates by SHA-256, in a file, so that memory stays flat."""
-
-    def __init__(self, folder: Path) -> None:
-        self._connection = sqlite3.connect(folder / "seen.sqlite", isolation_level=None)
-        self._connection.execute("PRAGMA journal_mode=OFF")
-        self._connection.execute("PRAGMA synchronous=OFF")
-        self._connection.execute("CREATE TABLE seen (digest BLOB PRIMARY KEY) WITHOUT ROWID")
-        self._connection.execute("BEGIN")
-
-    def add(self, text: str) -> bool:
-        """Whether `text` (white space aside) is new."""
-        digest = hashlib.sha256("".join(text.split()).encode("utf-8")).digest()
-        cursor = self._connection.execute("INSERT OR IGNORE INTO seen VALUES (?)", (digest,))
-        return cursor.rowcount == 1
-
-    def close(self) -> None:
-        self._connection.close()
+from .spool import BUCKETS, Spool
 
 
 def build_corpus(
-    sources: Iterable[Source], folder: Path, options: BuildOptions, progress: bool = True
+    sources: Iterable[Source],
+    folder: Path,
+    recipe: CorpusRecipe,
+    progress: bool = True,
+    workers: int = 1,
 ) -> Manifest:
     """Writes the corpus of `sources` into `folder` and returns its manifest.
 
     The folder is made aside and renamed at the end: it holds a whole corpus or none. An older
     corpus of that name is replaced.
 
+    Args:
+        sources: in a fixed order.
+        folder: of the corpus.
+        recipe: what to take; its own list of sources is not opened here.
+        progress: show a bar.
+        workers: processes that filter; the corpus does not depend on their number.
+
     Raises:
         SourceError: if no document is left.
         FileExistsError: if `folder` holds something that is no corpus.
+        OSError: if the disk is full, say; the build goes on when it is started again.
     """
     folder = folder.resolve()
+    check_target(folder)
+    work = work_folder(folder)
+    with new_bar(progress) as bar:
+        collect(list(sources), work / "spool-00000", recipe, bar, workers)
+        return finish(folder, recipe, bar)
+
+
+def check_target(folder: Path) -> None:
+    """Refuses a folder that holds something else than a corpus.
+
+    Raises:
+        FileExistsError: if it does.
+    """
     if folder.exists() and any(folder.iterdir()) and not (folder / MANIFEST).is_file():
         raise FileExistsError(f"{folder} is not empty and holds no corpus: choose another --out")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    manifest = Manifest(options)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as aside:
-        out = Path(aside) / "corpus"
-        with ExitStack() as stack:
-            seen = stack.enter_context(closing(_SeenTexts(Path(aside))))
-            names = ("holdout",) if options.holdout else ("train", "validation")
-            shufflers = {
-                name: stack.enter_context(closing(Shuffler(Path(aside) / name))) for name in names
-            }
-            bar = stack.enter_context(
-                tqdm(unit="B", unit_scale=True, disable=None if progress else True, desc="corpus")
-            )
-            for source in sources:
-                bar.set_postfix_str(source.repository[:30])
-                split = _split_of(source, manifest, options)
-                if split is None:
-                    continue
-                counted = _SourceCount(
-                    source.repository, source.commit, source.licence, source.kind, split
-                )
-                try:
-                    for document in _kept(source, manifest, options, seen, bar):
-                        shufflers[split].add(document)
-                        counted.documents += 1
-                        counted.bytes += len(document.content.encode("utf-8"))
-                except SourceError as error:
-                    manifest.skipped_sources[source.repository] = str(error)
-                manifest.sources.append(counted)
-                manifest.documents[split] += counted.documents
-                manifest.bytes[split] += counted.bytes
-            for name, shuffler in shufflers.items():
-                bar.set_postfix_str(f"writing {name}")
-                with ShardWriter(out, name) as writer:
-                    for document in shuffler.documents():
-                        writer.add(document)
-                manifest.shards += writer.shards
-        if not manifest.shards:
-            raise SourceError("no document is left: every source was empty, filtered or held out")
-        text = json.dumps(manifest.to_json(), indent=1, ensure_ascii=False)
-        (out / MANIFEST).write_text(text + "\n", encoding="utf-8")
-        if folder.exists():
-            folder.rename(Path(aside) / "replaced")
-        out.rename(folder)
+
+
+def work_folder(folder: Path) -> Path:
+    """Where the build of `folder` keeps its spools, named ``spool-…``."""
+    return folder.parent / f".{folder.name}.build"
+
+
+def new_bar(progress: bool = True) -> tqdm[NoReturn]:
+    """The progress bar of a build, on a terminal alone."""
+    return tqdm(unit="B", unit_scale=True, disable=None if progress else True, desc="corpus")
+
+
+def finish(folder: Path, recipe: CorpusRecipe, bar: tqdm[NoReturn]) -> Manifest:
+    """The last stages: selects among the documents of all spools, and writes the corpus.
+
+    Raises:
+        SourceError: if no document is left.
+    """
+    work = work_folder(folder)
+    manifest = Manifest(recipe.to_dict())
+    with ExitStack() as stack:
+        spools = [
+            stack.enter_context(closing(Spool(place))) for place in sorted(work.glob("spool-*"))
+        ]
+        for spool in spools:
+            manifest.add(spool.progress["manifest"])
+        bar.set_postfix_str("looking for copies")
+        threshold = recipe.near.threshold if recipe.near else None
+        selection = select(spools, threshold, recipe.max_bytes_per_repository)
+        out = work / "corpus"
+        shutil.rmtree(out, ignore_errors=True)
+        manifest.shards = _write(spools, selection, out, bar)
+        manifest.count(selection)
+    if not manifest.shards:
+        shutil.rmtree(work)
+        raise SourceError("no document is left: every source was empty, filtered or held out")
+    text = json.dumps(manifest.to_json(), indent=1, ensure_ascii=False)
+    (out / MANIFEST).write_text(text + "\n", encoding="utf-8")
+    if folder.exists():
+        folder.rename(work / "replaced")
+    out.rename(folder)
+    shutil.rmtree(work)
     return manifest
 
 
-def _split_of(source: Source, manifest: Manifest, options: BuildOptions) -> str | None:
-    held_out = is_held_out(source.repository)
-    if held_out != options.holdout:
-        reason = "held out for evaluation" if held_out else "not of the hold-out"
-    elif not source.own and not is_permissive(source.licence):
-        reason = f"licence not permissive: {source.licence or 'unknown'}"
-    elif options.holdout:
-        return "holdout"
-    else:
-        validates = is_validation(source.repository, options.validation_share)
-        return "validation" if validates else "train"
-    manifest.skipped_sources[source.repository] = reason
-    return None
-
-
-def _kept(
-    source: Source, manifest: Manifest, options: BuildOptions, seen: _SeenTexts, bar: tqdm[NoReturn]
-) -> Iterator[Document]:
-    """Documents of `source` that pass every filter; the others are counted by reason."""
-    for raw in source.files(options.max_bytes):
-        manifest.files_seen += 1
-        bar.update(len(raw.data))
-        if raw.problem is not None:
-            manifest.left_out[raw.problem] += 1
-            continue
-        if is_vendored(raw.path):
-            manifest.left_out["vendored"] += 1
-            continue
-        if len(raw.data) < options.min_bytes:
-            manifest.left_out["too small"] += 1
-            continue
-        try:
-            text = decode_python(raw.data)
-        except UndecodableError:
-            manifest.left_out["not decodable"] += 1
-            continue
-        reason = next((name for name, drops in FILTERS.items() if drops(text)), None)
-        if reason is None and not seen.add(text):
-            reason = "duplicate"
-        if reason is not None:
-            manifest.left_out[reason] += 1
-            continue
-        yield Document(
-            text, raw.path, source.repository, source.commit, source.licence, source.kind
-        )
+def _write(
+    spools: Sequence[Spool], selection: Selection, folder: Path, bar: tqdm[NoReturn]
+) -> list[dict[str, str | int]]:
+    """Writes the kept documents of `spools` in the order of their keys."""
+    kept = selection.reasons == REASONS.index(KEPT)
+    buckets = selection.rows["key"] >> np.uint64(56)
+    starts = np.cumsum([0, *map(len, spools)])
+    splits = sorted({o.split for o in selection.origins} - {REFERENCE})
+    with ExitStack() as stack:
+        writers = {split: stack.enter_context(ShardWriter(folder, split)) for split in splits}
+        for bucket in range(BUCKETS):
+            bar.set_postfix_str(f"writing {bucket + 1}/{BUCKETS}")
+            here = np.flatnonzero(kept & (buckets == bucket))
+            held: list[tuple[int, int, str, str]] = []
+            for place, spool in enumerate(spools):
+                own = here[(here >= starts[place]) & (here < starts[place + 1])] - starts[place]
+                for number, path, text in spool.bucket(bucket, own) if len(own) else ():
+                    whole = number + int(starts[place])
+                    held.append((int(selection.rows["key"][whole]), whole, path, text))
+            for _, number, path, text in sorted(held):
+                row = selection.rows[number]
+                origin = selection.origins[int(row["origin"])]
+                level = int(row["quality"])
+                document = Document(
+                    text,
+                    path,
+                    origin.repository,
+                    origin.commit,
+                    origin.licence,
+                    origin.source,
+                    None if level < 0 else level,
+                )
+                writers[origin.split].add(document)
+    return [shard for split in splits for shard in writers[split].shards]

@@ -14,8 +14,11 @@ from .document import Document
 
 SCHEMA = pa.schema(
     [
-        (name, pa.string())
-        for name in ("content", "path", "repository", "commit", "licence", "source")
+        *(
+            (name, pa.string())
+            for name in ("content", "path", "repository", "commit", "licence", "source")
+        ),
+        ("quality", pa.int8()),
     ]
 )
 

@@ -1,0 +1,1 @@
+"""Measurements beside what others do: run by hand, on the machine that a figure is wanted for."""

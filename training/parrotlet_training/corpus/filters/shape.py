@@ -1,0 +1,84 @@
+"""Filters on how a text looks: line lengths, characters, tokens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import ClassVar
+
+from parrotlet_tokenizer import CodeTokenizer
+
+
+@dataclass(frozen=True)
+class LongLines:
+    """Minified files and data.
+
+    Attributes:
+        longest: characters in the longest line, at most (CodeParrot; Codex, Chen et al. 2021,
+            section 3.1).
+        mean: characters in a line on average, its line feed included, at most (same sources).
+    """
+
+    name: ClassVar[str] = "long lines"
+    longest: int = 1000
+    mean: float = 100.0
+
+    def __call__(self, text: str, path: str = "") -> bool:
+        """See `Filter`."""
+        lines = text.split("\n")
+        return max(map(len, lines)) > self.longest or len(text) > self.mean * len(lines)
+
+
+_NOT_ALPHANUMERIC = {code: None for code in range(128) if not chr(code).isalnum()}
+
+
+@dataclass(frozen=True)
+class NotAlphanumeric:
+    """Art, tables and binary data.
+
+    Attributes:
+        share: of letters and digits in all characters, at least (CodeParrot; Codex has the same
+            filter without a figure).
+    """
+
+    name: ClassVar[str] = "not alphanumeric"
+    share: float = 0.25
+
+    def __call__(self, text: str, path: str = "") -> bool:
+        """See `Filter`."""
+        kept = text.translate(_NOT_ALPHANUMERIC)
+        count = len(kept) if kept.isascii() else sum(map(str.isalnum, kept))
+        return count < self.share * len(text)
+
+
+@dataclass(frozen=True)
+class CharactersPerToken:
+    """Text that the tokenizer splits into many small pieces: not what it was trained on.
+
+    SantaCoder (Ben Allal et al. 2023, "tokenizer fertility") gains a little from it.
+
+    Attributes:
+        minimum: characters per token, at least (CodeParrot).
+        tokenizer: ``tokenizer.json`` or a folder that holds one; the filter keeps every file where
+            it is empty.
+    """
+
+    name: ClassVar[str] = "characters per token"
+    minimum: float = 1.5
+    tokenizer: str = ""
+
+    def __call__(self, text: str, path: str = "") -> bool:
+        """See `Filter`.
+
+        Raises:
+            TokenizerError: if the tokenizer cannot be read.
+        """
+        if not self.tokenizer:
+            return False
+        return len(text) < self.minimum * len(_load(self.tokenizer).encode(text))
+
+
+@lru_cache(maxsize=2)
+def _load(path: str) -> CodeTokenizer:
+    return CodeTokenizer.load(Path(path))
