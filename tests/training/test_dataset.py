@@ -22,7 +22,7 @@ from parrotlet_training.dataset import (
 )
 from parrotlet_training.fim import FimOptions, pieces, sequence
 
-PLAIN = FimOptions(rate=0.0, path_share=0.0)
+PLAIN = FimOptions(rate=0.0, path_share=0.0, quality_share=0.0)
 MIXED = FimOptions(rate=0.6, spm_share=0.5, line_share=0.5, path_share=0.5)
 
 

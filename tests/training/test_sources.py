@@ -453,9 +453,10 @@ def lines(rows):
 def test_an_export_of_bigquery(tmp_path, compress):
     shard(tmp_path, 1, lines(ROWS[3:]), compress)
     shard(tmp_path, 0, lines(ROWS[:3]), compress)
-    (source,) = parse_source(f"bigquery:{tmp_path}")
-    assert (source.kind, source.many) == ("bigquery", True)
-    assert outcome(source) == OUTCOME
+    sources = parse_source(f"bigquery:{tmp_path}")  # one for each shard, for machines to share
+    assert [(source.kind, source.many) for source in sources] == [("bigquery", True)] * 2
+    assert [line for source in sources for line in outcome(source)] == OUTCOME
+    assert outcome(BigQueryExport(tmp_path)) == OUTCOME
 
 
 def test_bad_lines_and_shards_of_an_export_cost_themselves_alone(tmp_path):

@@ -29,7 +29,7 @@ from transformers import GPT2LMHeadModel
 from parrotlet_tokenizer import CodeTokenizer
 from parrotlet_tokenizer.specials import QUALITY_LEVELS
 
-from .checkpoint import TrainingState, newest_checkpoint, prune, save_checkpoint
+from .checkpoint import RUN_FILE, TrainingState, newest_checkpoint, prune, save_checkpoint
 from .corpus.shards import shard_files
 from .dataset import DataError, RowLoader, RowOptions, text_rows
 from .evaluate.bits import TextScore, score_rows
@@ -106,7 +106,11 @@ def train(recipe: Recipe, run: Path, init_from: str | None = None) -> Path:
         world,
     )
     found = next(newest_checkpoint(run), None)
-    model = found[1] if found else _first_weights(recipe, tokenizer, init_from)
+    model, before = (
+        (found[1], _tokens_seen(found[0], "tokens_before"))
+        if found
+        else _first_weights(recipe, tokenizer, init_from)
+    )
     optimizers = new_optimizers(model, options, fused=True)
     state = TrainingState.fresh(recipe.to_dict(), fingerprint(corpus))
     if found:
@@ -127,7 +131,7 @@ def train(recipe: Recipe, run: Path, init_from: str | None = None) -> Path:
     objective, *prepared = accelerator.prepare(Objective(model, recipe.loss, compiled), *optimizers)
 
     metrics = _Metrics(run, step, accelerator.is_main_process)
-    facts = _facts(recipe, model)
+    facts = _facts(recipe, model, before)
     bar = tqdm(
         total=recipe.schedule.steps,
         initial=step,
@@ -212,7 +216,9 @@ def train(recipe: Recipe, run: Path, init_from: str | None = None) -> Path:
 
 def _first_weights(
     recipe: Recipe, tokenizer: CodeTokenizer, init_from: str | None
-) -> GPT2LMHeadModel:
+) -> tuple[GPT2LMHeadModel, int]:
+    """Weights of a new run, and the tokens that they have seen."""
+    seen = 0
     model = new_model(recipe.model, tokenizer.vocabulary_size, recipe.run.seed)
     if init_from is not None:
         with load_model(init_from) as (given, folder):
@@ -224,7 +230,17 @@ def _first_weights(
                 model.load_state_dict(given.state_dict())
             except RuntimeError as error:
                 raise ModelError(f"{init_from} has another shape than the recipe") from error
-    return model
+            seen = _tokens_seen(folder, "tokens", "tokens_before")
+    return model, seen
+
+
+def _tokens_seen(folder: Path, *names: str) -> int:
+    """What a checkpoint's facts say under `names`, added up."""
+    try:
+        run = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))["run"]
+        return sum(int(run.get(name) or 0) for name in names)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return 0
 
 
 def _evaluate(
@@ -311,7 +327,7 @@ def _any(flag: bool, accelerator: Accelerator) -> bool:
     return bool(accelerator.reduce(torch.tensor(int(flag), device=accelerator.device), "sum") > 0)
 
 
-def _facts(recipe: Recipe, model: GPT2LMHeadModel) -> dict[str, Any]:
+def _facts(recipe: Recipe, model: GPT2LMHeadModel, before: int) -> dict[str, Any]:
     """What the bundle's manifest shall say of this run."""
     manifest = Path(recipe.data.corpus) / "corpus.json"
     corpus: dict[str, Any] = {}
@@ -320,12 +336,14 @@ def _facts(recipe: Recipe, model: GPT2LMHeadModel) -> dict[str, Any]:
         content = json.loads(manifest.read_text(encoding="utf-8"))
         corpus = {key: content.get(key) for key in ("documents", "bytes", "tool")}
         rated = any(level != "unknown" for level in content.get("quality", {}))
-        corpus["repositories"] = sum(1 for s in content.get("sources", []) if s["documents"])
+        kept = (s["repository"] for s in content.get("sources", []) if s["documents"])
+        corpus["repositories"] = len(set(kept))
     return {
         "corpus": corpus,
         "run": {
             "recipe": recipe.to_dict(),
             "parameters": parameters(model),
+            "tokens_before": before,  # of the runs whose weights this one began with
             "best_quality": QUALITY_LEVELS - 1 if rated and recipe.data.fim.quality_share else None,
         },
         "evaluation": {},

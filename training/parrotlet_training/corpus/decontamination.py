@@ -1,6 +1,6 @@
 """Drops files that hold a docstring or a solution of an evaluation set.
 
-After StarCoder (Li et al. 2023, section 3.4), which removes files that contain the docstrings or
+After StarCoder (Li et al. 2023), which removes files that contain the docstrings or
 solutions of HumanEval and MBPP. Texts are compared token by token, so that white space, line ends
 and where a docstring breaks play no part; comments and names do.
 """

@@ -189,8 +189,8 @@ class Spool:
 
     def _append(self, name: str, data: bytes) -> int:
         if name not in self._files:
-            file = self._stack.enter_context((self.folder / name).open("ab"))
-            self._files[name] = file
+            opened = (self.folder / name).open("ab")
+            self._files[name] = self._stack.enter_context(opened)
         file = self._files[name]
         offset = file.tell()
         file.write(data)

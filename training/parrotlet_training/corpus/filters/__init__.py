@@ -3,9 +3,9 @@
 `default_filters` gives those that are on by default and `filters_from` what a recipe asks for. The
 defaults leave out what is no Python code of today (generated, data, exported, Python 2, broken).
 What rates style is available and off, since heavy filtering hurts a code model (SantaCoder, Ben
-Allal et al. 2023: of its four filters, that by stars made the model worse on every benchmark and
-the others changed little): CodeParrot's drops of files with few assignments, of configuration and
-test files and of files without keywords. Style goes into the quality level instead.
+Allal et al. 2023: keeping only starred repositories made the model clearly worse, the other filters
+changed little): CodeParrot's drops of files with few assignments, of configuration and test files
+and of files without keywords. Style goes into the quality level instead.
 """
 
 from __future__ import annotations
