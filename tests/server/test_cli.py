@@ -244,6 +244,8 @@ def test_an_interruption():
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        # a shell starts what it runs in the background with the signal ignored
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     body = b'{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"capabilities":{}}}'
     process.stdin.write(b"Content-Length: %d\r\n\r\n%b" % (len(body), body))
