@@ -94,7 +94,9 @@ def test_a_build_says_what_it_did(built):
     assert any("GPL" in reason for reason in manifest["left_out"])
     assert set(manifest["redacted"]) == {"email"}  # that of key.py, and the library's authors'
     assert sum(manifest["quality"].values()) == sum(manifest["documents"].values()) == 5
-    assert manifest["recipe"]["near_dedup"]
+    assert manifest["options"]["near_dedup"]
+    assert manifest["options"]["decontaminate"] == ["tasks.py"]
+    assert str(out.parent) not in json.dumps(manifest)  # which may be published
     assert "left out, evaluation text: 1" in done.stdout
     text = b"".join(file.read_bytes() for file in (out / "data").iterdir())
     assert b"someone.real" not in text

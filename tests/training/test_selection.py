@@ -82,7 +82,7 @@ def test_copies_go_and_the_best_stays(tmp_path):
         NEAR_DUPLICATE,
     }
     assert outcome["f/f", "train", "three.py"] == outcome["g/g", "train", "far.py"] == KEPT
-    assert selection.near["verified"] == 3
+    assert selection.near["dropped"] == 3
 
 
 def test_copies_of_a_reference_go_and_it_is_not_taken(tmp_path):

@@ -85,7 +85,7 @@ def finish(folder: Path, recipe: CorpusRecipe, bar: tqdm[NoReturn]) -> Manifest:
         SourceError: if no document is left.
     """
     work = work_folder(folder)
-    manifest = Manifest(recipe.to_dict())
+    manifest = Manifest(recipe.options())
     with ExitStack() as stack:
         spools = [
             stack.enter_context(closing(Spool(place))) for place in sorted(work.glob("spool-*"))

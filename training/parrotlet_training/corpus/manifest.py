@@ -19,9 +19,9 @@ FORMAT_VERSION = 2
 
 @dataclass
 class Manifest:
-    """Counts of a build, and what it took: the recipe, repositories, licences, shards."""
+    """Counts of a build, and what it took: options, repositories, licences, shards."""
 
-    recipe: dict[str, Any]
+    options: dict[str, Any]
     files_seen: int = 0
     left_out: Counter[str] = field(default_factory=Counter)
     skipped_sources: dict[str, str] = field(default_factory=dict)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from .. import typed_yaml
@@ -257,6 +258,15 @@ class CorpusRecipe:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as YAML and JSON take them."""
         values: dict[str, Any] = typed_yaml.plain(self)
+        return values
+
+    def options(self) -> dict[str, Any]:
+        """All but the sources, without folders of this machine: what a manifest may tell."""
+        values = self.to_dict()
+        del values["sources"], values["repositories"]
+        values["decontaminate"] = [Path(file).name for file in self.decontaminate]
+        if isinstance(self.near_dedup, NearDedup):
+            values["near_dedup"]["against"] = [Path(f).name for f in self.near_dedup.against]
         return values
 
 

@@ -136,7 +136,7 @@ def _drop_near(
     selection.reasons[alive[report.dropped]] = REASONS.index(NEAR_DUPLICATE)
     selection.near = {
         "candidates": int(report.candidates),
-        "verified": int(report.verified),
+        "dropped": int(report.verified),
         "clusters": int(report.clusters),
     }
 
