@@ -81,6 +81,10 @@ corpus: .venv/dev ## a corpus of the standard library and all that is installed 
 bench-corpus: .venv/dev ## filters and de-duplication beside CodeParrot's, on CORPUS=folder
 	$(BIN)/parrotlet bench corpus $(or $(CORPUS),$(shell $(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("stdlib"))'))
 
+.PHONY: bench-train
+bench-train: .venv/dev ## this training loop beside CodeParrot's, Trainer and nanoGPT's
+	$(BIN)/parrotlet bench train $(ARGS)
+
 .PHONY: train
 train: .venv/dev ## train by RECIPE=name-or-file; run again to resume
 	$(BIN)/parrotlet train $(or $(RECIPE),cpu-9m)

@@ -32,6 +32,7 @@ TRAINING_ONLY = {"torch", "transformers", "datasets", "accelerate", "pyarrow", "
     "license_expression",
     "matplotlib",
     "py3langid",
+    "rapidfuzz",
     "rensa",
 }
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tests.support.forked_train import ForkServer
 
 from parrotlet_tokenizer import CodeTokenizer
 from parrotlet_tokenizer.train import train_tokenizer
@@ -71,7 +72,40 @@ def recipe_file(tmp_path, corpus, tokenizer_folder) -> Path:
     return file
 
 
+@pytest.fixture(scope="session")
+def forked(tmp_path_factory):
+    """Trainings in processes of their own; see `ForkServer`."""
+    server = ForkServer(tmp_path_factory.mktemp("forked"))
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def whole_run(tmp_path_factory, corpus, tokenizer_folder, forked) -> tuple[Path, Path]:
+    """A recipe and an uninterrupted run of it, which others are held against."""
+    folder = tmp_path_factory.mktemp("whole")
+    recipe = folder / "tiny.yaml"
+    content = {
+        "name": "tiny",
+        "data": {"corpus": str(corpus), "tokenizer": str(tokenizer_folder), "streams": 2},
+        "model": {"layers": 2, "width": 32, "heads": 2, "context": 64},
+        "loss": {"kind": "sampled", "frequent": 100, "negatives": 100},
+        "optimizer": {"name": "muon", "rows_per_stream": 2, "micro_rows": 2},
+        "schedule": {"steps": 12, "warmup": 2, "decay": 4},
+        "run": {"evaluate_every": 6, "evaluate_bytes": 4000, "checkpoint_every": 4, "keep": 2},
+    }
+    recipe.write_text(yaml.safe_dump(content))
+    assert "checkpoint:" in forked.train(recipe, folder / "run")
+    return recipe, folder / "run"
+
+
 def losses(run: Path) -> list[float]:
     """Training loss of each step of a run."""
     lines = (run / "metrics.jsonl").read_text().splitlines()
     return [value["loss"] for value in map(json.loads, lines) if "loss" in value]
+
+
+def scores(run: Path) -> list[float]:
+    """Bits per byte of each evaluation of a run."""
+    lines = (run / "metrics.jsonl").read_text().splitlines()
+    return [v["bits_per_byte"] for v in map(json.loads, lines) if "bits_per_byte" in v]

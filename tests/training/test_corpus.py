@@ -395,6 +395,37 @@ def test_an_interrupted_build_goes_on(tmp_path, monkeypatch, error, commit_files
     assert not list(tmp_path.glob(".out*"))
 
 
+@pytest.mark.parametrize("change", ["content", "new", "later"])
+def test_files_that_changed_since_an_interruption(tmp_path, monkeypatch, capsys, change):
+    """Those that were read are read again, all of them; others had not been looked at."""
+    monkeypatch.setattr("parrotlet_training.corpus.collect.COMMIT_FILES", 1)
+    monkeypatch.setattr("parrotlet_training.corpus.process.BATCH", 1)
+    folders = projects(tmp_path / "sources", 3)
+    recipe = CorpusRecipe(validation_share=0.0, quality=False)
+    broken = Failing(folders[1])
+    broken.after = 3
+    with pytest.raises(KeyboardInterrupt):
+        build_corpus(
+            [Folder(folders[0]), broken, Folder(folders[2])],
+            tmp_path / "out",
+            recipe,
+            progress=False,
+        )
+    changed = {
+        "content": folders[0] / "0.py",
+        "new": folders[1] / "9.py",
+        "later": folders[2] / "0.py",
+    }
+    changed[change].write_text(f"CHANGED = 'since then'\n{CODE}")
+    build_corpus(map(Folder, folders), tmp_path / "out", recipe, progress=False)
+    assert ("begins anew" in capsys.readouterr().err) == (change != "later")
+    build_corpus(map(Folder, folders), tmp_path / "whole", recipe, progress=False)
+    for file in (tmp_path / "whole").rglob("*"):
+        if file.is_file():
+            other = tmp_path / "out" / file.relative_to(tmp_path / "whole")
+            assert file.read_bytes() == other.read_bytes()
+
+
 def test_an_interrupted_build_of_something_else_is_begun_anew(tmp_path):
     folders = projects(tmp_path / "sources", 2)
     with pytest.raises(KeyboardInterrupt):

@@ -10,7 +10,7 @@ from dataclasses import FrozenInstanceError
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from parrotlet_tokenizer import TokenizerError
@@ -31,10 +31,12 @@ from parrotlet_training.corpus.filters import (
     Python2,
     TooDeep,
     Vendored,
+    content,
     default_filters,
     draw,
     filters_from,
     first_reason,
+    origin,
 )
 
 LIBRARY = Path(sysconfig.get_path("stdlib"))
@@ -363,3 +365,65 @@ def test_mistakes_in_a_recipe_are_said(mapping, says):
 def test_any_text_gets_an_answer(text, path):
     for one in filters_from(dict.fromkeys(ALL_FILTERS, True)).values():
         assert one(text, path) in (True, False)
+
+
+short_lines = st.lists(st.integers(0, 9).map("x".__mul__), max_size=8).map("\n".join)
+
+
+@given(short_lines, st.integers(0, 8), st.floats(0.5, 8))
+def test_long_lines_are_those_of_the_plain_count(text, longest, mean):
+    lengths = [len(line) for line in text.split("\n")]
+    plain = max(lengths) > longest or len(text) > mean * len(lengths)
+    assert LongLines(longest=longest, mean=mean)(text) == plain
+
+
+pieces = st.sampled_from(
+    [
+        "x = 1\n",
+        "    (1.5, 'a', 0xFF),\n",
+        r"b'\x00' * 3",
+        "return\n",
+        "None, True\n",
+        "'''\n",
+        "\n",
+    ]
+    + ["# a\n", '"a b" # c\n', "Nonesuch,\n", "u'a',\n", "ur = 1\n", ".5\n", "é = 1\n", "\t1\n"]
+    + ["A" * 59, "A" * 60 + "==\n", r"\x0f" * 8, r"\u00e9" * 8, "/" * 61, "1\n", "²\n", "-x\n"]
+)
+
+
+@given(st.lists(pieces, max_size=9).map("".join), st.floats(0.1, 0.9), st.floats(0.1, 0.9))
+def test_data_is_that_of_the_plain_search(text, lines, blobs):
+    """The short cuts change no verdict."""
+    in_blobs = sum(map(len, content._BLOB.findall(text)))
+    in_lines = sum(len(line) + 1 for line in content._DATA_LINE.findall(text))
+    plain = in_blobs > blobs * len(text) or in_lines > lines * len(text)
+    assert DataLike(lines=lines, blobs=blobs, minimum=0)(text) == plain
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.from_regex(origin._GENERATOR, alphabet=st.characters(codec="ascii")))
+def test_no_mark_of_a_generator_is_passed_over(text):
+    assert origin.may_name_generator(text)
+
+
+@given(st.text(st.sampled_from("=dDeEfFcClLaAsSoOrR\nŠİ "), max_size=80))
+def test_words_count_in_either_case(text):
+    words = ("def ", "class ", "for ", "while ")
+    assert NoKeywords(probability=1.0)(text) == (not any(word in text.lower() for word in words))
+
+
+@given(st.integers(0, 2000), st.integers(0, 9))
+def test_assignments_count_wherever_they_stand(before, count):
+    text = "#" * before + "\n" + "a = 1\n" * count
+    assert FewAssignments()(text) == (count < 5)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["def f():\n    print(x)\n    global x\n", "def f(a, a): pass\n", "nonlocal x\n", "return 1\n"]
+    + ["from __future__ import braces\n", "x: int = 1\nglobal x\n", "break\n"],
+)
+def test_what_only_a_compiler_refuses_is_python(text):
+    assert not NotPython3()(text)
+    assert not Python2()(text)

@@ -18,9 +18,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parrotlet_training.benchmarks import codeparrot
-from parrotlet_training.benchmarks.corpus import BenchmarkError, documents, repeated
+from parrotlet_training.benchmarks import codeparrot, pipeline
+from parrotlet_training.benchmarks import corpus as corpus_benchmark
 from parrotlet_training.benchmarks.crew import Crew
+from parrotlet_training.benchmarks.pipeline import BenchmarkError, documents, repeated
+from parrotlet_training.corpus.filters import first_reason
 from parrotlet_training.corpus.near import (
     SIGNATURE_WIDTH,
     Signatures,
@@ -37,7 +39,7 @@ from parrotlet_training.corpus.near import (
 from parrotlet_training.corpus.near import duplicates as duplicates_module
 from parrotlet_training.corpus.near.banding import bands_and_rows, candidate_probability
 from parrotlet_training.corpus.near.components import Components
-from parrotlet_training.corpus.near.shingles import BLOCK, token_hashes
+from parrotlet_training.corpus.near.shingles import BLOCK, shingles_of, token_hashes
 
 TOKEN = re.compile(r"[A-Za-z0-9_\u0080-\U0010ffff]+|[^\s\x1c-\x1f]|[\x1c-\x1f]")
 
@@ -426,7 +428,7 @@ def test_the_best_copy_is_kept():
     assert name_key("a", "b/c") != name_key("a/b", "c")
 
 
-def test_the_baseline_of_the_benchmark_drops_what_codeparrot_does():
+def test_the_baseline_of_the_benchmark_drops_what_codeparrot_does(tmp_path):
     """Its filters, exact copies and near-copies by words, on texts made for each."""
     body = "\n".join(f"def f{i}(a):\n    b{i} = a + {i}\n    return b{i}" for i in range(40))
     texts = [
@@ -439,7 +441,8 @@ def test_the_baseline_of_the_benchmark_drops_what_codeparrot_does():
         body.replace("b", "#" * 300),
         "".join(f"def {word}(): x = {word}\n" for word in re.findall(r"\w+", library(1)[0])[:90]),
     ]
-    tokenizer = codeparrot.train_bpe(library(3), 500)
+    tokenizer = tmp_path / "tokenizer.json"
+    tokenizer.write_text(codeparrot.train_bpe(library(3), 500), encoding="utf-8")
     with Crew(1) as crew:
         kept, stages = codeparrot.preprocess(texts, tokenizer, crew)
     assert kept == [0, 7]
@@ -458,3 +461,44 @@ def test_the_benchmark_reads_folders_and_multiplies_them(tmp_path):
     assert [name for name, _ in found] == ["a.py", "b.py", "1/a.py", "1/b.py", "2/a.py"]
     assert found[0][1] == library(1)[0]
     assert similarity(found[0][1], found[2][1]) < 0.3
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(small_texts() | st.just("word " * 40), max_size=8))
+def test_shingles_of_texts_together_are_those_of_each(texts):
+    """However they share blocks."""
+    each = [shingles(text) for text in texts]
+    for block in (16, 100, 1 << 16):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys.modules[shingles_of.__module__], "BLOCK", block)
+            together = list(shingles_of(iter(texts)))
+        assert len(together) == len(each)
+        assert all(map(np.array_equal, together, each))
+
+
+def test_both_sides_of_the_benchmark_take_the_same_texts(tmp_path):
+    """Ours, in batches, keeps what a build with CodeParrot's filters keeps."""
+    texts = library(40)
+    found = [(f"{number}.py", text) for number, text in enumerate(texts)]
+    found += [("copy.py", texts[0].replace("\n", "\n\n")), ("near.py", texts[1] + "\nx = 1\n")]
+    filters = corpus_benchmark.codeparrots_filters()
+    with Crew(2) as crew:
+        kept, stages = corpus_benchmark.ours(found, crew, tmp_path)
+    passed = [n for n, (name, text) in enumerate(found) if not first_reason(filters, text, name)]
+    assert set(kept) <= set(passed)
+    assert {0, 40} & set(passed) != {0, 40} or len({0, 40} & set(kept)) == 1
+    assert {1, 41} & set(passed) != {1, 41} or len({1, 41} & set(kept)) == 1
+    assert set(stages) == {"filters", "exact copies", "signatures", "near-copies"}
+    assert len(kept) >= len(passed) - 4
+
+
+def test_a_whole_build_is_measured(tmp_path):
+    for number, text in enumerate(library(6)):
+        (tmp_path / f"{number}.py").write_text(text, encoding="utf-8")
+    measured = pipeline.measure(tmp_path, 9, 1)
+    assert measured.documents == 9
+    assert measured.text > 9 * 1000
+    assert measured.seconds > 0
+    slowest = pipeline.stages(list(documents(tmp_path)))
+    assert [cost.seconds for cost in slowest] == sorted((c.seconds for c in slowest), reverse=True)
+    assert {cost.name for cost in slowest} > {"quality", "redaction"}

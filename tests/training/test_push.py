@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import sysconfig
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Event, Lock, Thread
-from urllib.parse import unquote, urlsplit
 
 import pytest
 from huggingface_hub.utils import validate_repo_id
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.support.upload_hub import READER, TOKEN, UploadHub
 
 from parrotlet_training.corpus.build import build_corpus
 from parrotlet_training.corpus.holdout import is_held_out, is_validation
-from parrotlet_training.corpus.push import PushError, _check_name, push
+from parrotlet_training.corpus.push import push
 from parrotlet_training.corpus.recipe import CorpusRecipe
 from parrotlet_training.corpus.report.manifest import CorpusError
 from parrotlet_training.corpus.sources import Folder
+from parrotlet_training.hub.failure import PushError, check_name
 
-TOKEN = "hf_thisMustNeverBeShown"
-READER = "hf_mayReadOnly"
 HALF = 0.5
 
 
@@ -52,177 +47,6 @@ def make_corpus(folder, share=HALF, modules=("heapq", "shlex")):
         sources.append(Folder(project))
     build_corpus(sources, folder, CorpusRecipe(validation_share=share), progress=False)
     return folder
-
-
-def git_hash(content):
-    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
-
-
-class UploadHub:
-    """As much of the Hub as publishing a dataset needs.
-
-    Attributes:
-        address: its URL.
-        branches: files by path, by branch, of the one dataset there is; None before it is made.
-        stored: objects by SHA-256, committed or not.
-        sent: SHA-256 of each object that was received whole, in order.
-        commits: operations of each commit.
-        requests: method and path of each request.
-        hold: SHA-256 of an object whose upload hangs, once `held` is set.
-    """
-
-    def __init__(self) -> None:
-        self.branches = None
-        self.private = None
-        self.stored: dict[str, bytes] = {}
-        self.sent: list[str] = []
-        self.commits: list[list[dict]] = []
-        self.requests: list[str] = []
-        self.fail_uploads = False
-        self.hold: str | None = None
-        self.held, self.release = Event(), Event()
-        self._lock = Lock()
-        hub = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self):
-                self._answer("GET")
-
-            def do_POST(self):
-                self._answer("POST")
-
-            def do_PUT(self):
-                self._answer("PUT")
-
-            def _answer(self, method):
-                path = unquote(urlsplit(self.path).path)
-                hub.requests.append(f"{method} {path}")
-                if path.startswith("/storage/"):  # presigned: no token there
-                    return self._store(path.removeprefix("/storage/"))
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                token = (self.headers.get("Authorization") or "").removeprefix("Bearer ")
-                if token not in (TOKEN, READER):
-                    return self._send(401, {"error": f"no such token: {token}"})
-                if token == READER and method != "GET":
-                    return self._send(403, {"error": "this token may not write"})
-                with hub._lock:
-                    return self._send(*hub._respond(method, path, body))
-
-            def _store(self, oid):
-                if oid == hub.hold:
-                    hub.held.set()
-                    hub.release.wait(60)
-                    self.close_connection = True
-                    return None
-                content = self.rfile.read(int(self.headers["Content-Length"]))
-                if hub.fail_uploads:
-                    return self._send(400, {"error": f"no room for {TOKEN}"})
-                assert hashlib.sha256(content).hexdigest() == oid
-                hub.stored[oid] = content
-                hub.sent.append(oid)
-                return self._send(200, {})
-
-            def _send(self, status, content):
-                data = json.dumps(content).encode()
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-            def log_message(self, *_):
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.address = f"http://127.0.0.1:{self._server.server_port}"
-
-    def _respond(self, method, path, body):
-        name = "/api/datasets/someone/python"
-        url = f"{self.address}/datasets/someone/python"
-        if path == "/api/repos/create":
-            values = json.loads(body)
-            assert (values["organization"], values["name"]) == ("someone", "python")
-            assert values["type"] == "dataset"
-            there = self.branches is not None
-            if not there:
-                self.branches = {"main": {}}
-                # by either name, as the library's versions have it
-                self.private = values.get("private") or values.get("visibility") == "private"
-            return (409 if there else 200), {"url": url}
-        if path == "/api/validate-yaml":
-            return 200, {"errors": [], "warnings": []}
-        if path == "/datasets/someone/python.git/info/lfs/objects/batch":
-            objects = []
-            for item in json.loads(body)["objects"]:
-                oid = item["oid"]
-                action = {"upload": {"href": f"{self.address}/storage/{oid}"}}
-                objects.append(item if oid in self.stored else {**item, "actions": action})
-            return 200, {"transfer": "basic", "objects": objects}
-        if not path.startswith(name):
-            return 404, {"error": "not here"}
-        if path == name:
-            path += "/revision/main"
-        verb, _, branch = path.removeprefix(name + "/").partition("/")
-        if verb == "branch":
-            if branch in self.branches:
-                return 409, {"error": "it is there"}
-            self.branches[branch] = dict(self.branches["main"])
-            return 200, {}
-        files = self.branches.get(branch)
-        if files is None:
-            return 404, {"error": "no such branch"}
-        if verb == "revision":
-            return 200, {"id": "someone/python", "sha": self._commit(branch), "siblings": []}
-        if verb == "tree":
-            return 200, [self._entry(path, content) for path, content in sorted(files.items())]
-        if verb == "preupload":
-            return 200, {
-                "files": [
-                    {
-                        "path": file["path"],
-                        "uploadMode": "lfs" if file["path"].endswith(".parquet") else "regular",
-                        "shouldIgnore": False,
-                        "oid": None,
-                    }
-                    for file in json.loads(body)["files"]
-                ]
-            }
-        assert (method, verb) == ("POST", "commit")
-        operations = [json.loads(line) for line in body.splitlines()]
-        for operation in operations:
-            key, value = operation["key"], operation["value"]
-            if key == "file":
-                files[value["path"]] = base64.b64decode(value["content"])
-            elif key == "lfsFile":
-                files[value["path"]] = self.stored[value["oid"]]  # it must have been sent
-            elif key == "deletedFile":
-                del files[value["path"]]
-        self.commits.append(operations)
-        oid = self._commit(branch)
-        return 200, {"commitUrl": f"{url}/commit/{oid}", "commitOid": oid}
-
-    def _commit(self, branch):
-        return hashlib.sha1(repr(sorted(self.branches[branch].items())).encode()).hexdigest()
-
-    def _entry(self, path, content):
-        entry = {"type": "file", "path": path, "size": len(content), "oid": git_hash(content)}
-        if path.endswith(".parquet"):
-            oid = hashlib.sha256(content).hexdigest()
-            entry["lfs"] = {"oid": oid, "size": len(content), "pointerSize": 130}
-        return entry
-
-    def __enter__(self):
-        self._thread = Thread(target=self._server.serve_forever, daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.release.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
 
 
 PROGRAM = """
@@ -416,9 +240,9 @@ def test_what_the_hub_takes_as_a_name_is_taken(owner, name):
         validate_repo_id(repo_id)
     except ValueError:
         with pytest.raises(PushError):
-            _check_name(repo_id)
+            check_name(repo_id)
     else:
-        _check_name(repo_id)
+        check_name(repo_id)
 
 
 def test_the_hold_out_stays_unpublished(tmp_path):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import sysconfig
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from parrotlet_tokenizer.specials import QUALITY_LEVELS
+from parrotlet_training.corpus import quality as quality_module
 from parrotlet_training.corpus.quality import THRESHOLDS, points, quality, signals
 
 LIBRARY = Path(sysconfig.get_path("stdlib"))
@@ -134,3 +136,106 @@ def test_levels_of_the_standard_library_spread():
     ]
     assert len(set(levels)) >= 4
     assert 1 < sum(levels) / len(levels) < 3
+
+
+# --- the plain searches of which the counts of `signals` are faster forms
+
+STRING = re.compile(
+    r"'''(?:\\.|[^\\])*?(?:'''|\Z)|\"\"\"(?:\\.|[^\\])*?(?:\"\"\"|\Z)"
+    r"|'(?:\\.|[^'\\\n])*+'?|\"(?:\\.|[^\"\\\n])*+\"?|[ \t]*+#[^\n]*+",
+    re.S,
+)
+
+
+def emptied(match):
+    if match[0][0] in "# \t":
+        return ""
+    return "''' '''" if match[0][:3] in ("'''", '"""') else '""'
+
+
+def plain_counts(text):
+    """Definitions, documented and annotated ones, comments, names, untidy spots, wide lines."""
+    code = STRING.sub(emptied, text)
+    flat = quality_module._BRACKETS.sub("()", quality_module._BRACKETS.sub("", code))
+    definition = r"^[ \t]*(?:async[ \t]+)?"
+    kinds = re.findall(definition + r"(def|class)\b", code, re.M)
+    documented = re.findall(
+        definition + r"(?:def|class)\b[^\n]*:[ \t]*\n\s*[rRuU]?(?:'''|\"\"[ \t]*\n)", flat, re.M
+    )
+    annotated = re.findall(definition + r"def[ \t]+\w+\([^)]*(?::[ \t]*\w|\)[ \t]*->)", code, re.M)
+    comments = re.findall(r"^[ \t]*#(?!!)[^\n]*", text, re.M)
+    names = set(re.findall(r"[A-Za-z_]\w*", code)) - quality_module._KEYWORD_NAMES
+    untidy = re.findall(r"[ \t]\n|;|,(?![\s)\]}])", code)
+    lines = text.split("\n")
+    share = max(1, sum(1 for line in lines if line.strip()))
+    header = re.match(r"\A\s*[rRuU]?(?:'''|\"\")", code) is not None
+    functions = kinds.count("def")
+    return (
+        share,
+        len(kinds),
+        min(1.0, (len(documented) + header) / (len(kinds) + 1)),
+        len(annotated) / functions if functions else 0.0,
+        min(1.0, len(comments) / share),
+        sum(map(len, names)) / len(names) if names else 0.0,
+        sum(len(line) > 120 for line in lines) / share,
+        min(1.0, len(untidy) / max(1, code.count("\n"))),
+        plain_off_grid(flat),
+    )
+
+
+def plain_off_grid(flat):
+    blanks = re.findall(r"^([ \t]+)(?=[^\s])", flat, re.M)
+    tabs = sum("\t" in blank for blank in blanks)
+    if not blanks or tabs == len(blanks):
+        return 0.0
+    unit = 4 if sum(len(b) % 4 == 0 for b in blanks) * 2 >= len(blanks) else 2
+    return sum("\t" in blank or len(blank) % unit != 0 for blank in blanks) / len(blanks)
+
+
+def counts(text):
+    found = signals(text)
+    head = (found.lines, found.definitions, found.documented, found.annotated, found.comments)
+    return (*head, found.name_length, found.wide, found.untidy, found.off_grid)
+
+
+FRAGMENTS = [
+    "def f(a: int):",
+    "class A:",
+    "async def",
+    "\n",
+    "\n    ",
+    "\n\t",
+    "  ",
+    "#",
+    "# x",
+    '"',
+]
+FRAGMENTS += [
+    "'''",
+    '"""',
+    "'",
+    "\\",
+    ",",
+    ", ",
+    ";",
+    "x1 = 0x1F",
+    "1e5_a",
+    "é²",
+    "(",
+    ")",
+    "->",
+    ":",
+]
+FRAGMENTS += [" \n", '""\n', "a" * 121, "#!", "\x0c", "\u2003"]
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(st.sampled_from(FRAGMENTS), max_size=30).map("".join))
+def test_counts_are_those_of_the_plain_searches(text):
+    assert counts(text) == plain_counts(text)
+
+
+def test_counts_of_the_standard_library():
+    for file in sorted(LIBRARY.glob("[a-d]*.py")):
+        text = file.read_text(encoding="utf-8")
+        assert counts(text) == plain_counts(text), file

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 import sysconfig
@@ -10,9 +11,10 @@ import warnings
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from parrotlet_training.corpus import redaction
 from parrotlet_training.corpus.redaction import Redactor, redact
 
 LIBRARY = Path(sysconfig.get_path("stdlib"))
@@ -254,3 +256,69 @@ def test_detect_secrets_is_imported_only_when_used():
         "assert 'detect_secrets' not in sys.modules and 'requests' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+PATTERNS = [
+    (plugin.secret_type, pattern)
+    for plugin in redaction._format_plugins()
+    for pattern in plugin.denylist
+]
+ASCII = st.characters(codec="ascii", exclude_characters="\n")
+
+
+@pytest.mark.parametrize(("name", "pattern"), PATTERNS)
+def test_no_secret_of_a_known_format_is_passed_over(name, pattern):
+    """Lines made to match the patterns of detect-secrets all get past the hints."""
+
+    @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(st.from_regex(pattern, alphabet=ASCII))
+    def check(line):
+        assert redaction.may_hold(line, name)
+
+    check()
+
+
+ADDRESS = re.compile(
+    r"(?<![\w.+%@/-])[A-Za-z0-9][A-Za-z0-9._%+-]{0,63}@"
+    r"((?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+(?:[A-Za-z]{2,24}))(?![\w@-]|\.\w|\()"
+)
+LETTERS = ["a", "b" * 63, "@", "@cd.ef", ".com", ".", "-", "+", "%", "1", "(", " ", "é"]
+DIGITS = ["91.198.174.192", "1.2", ".3", "345", ".", ":", "2a02:ec80:300:ed1a::1", "2", "::", " "]
+
+
+def joined(parts):
+    return st.lists(st.sampled_from(parts)).map("".join)
+
+
+@settings(max_examples=500)
+@given(joined(LETTERS))
+def test_addresses_are_those_of_the_plain_search(text):
+    found = [(span.start, span.end) for span in redaction._emails(text)]
+    assert found == [match.span() for match in ADDRESS.finditer(text)]
+
+
+@settings(max_examples=300)
+@given(joined([*DIGITS, "é", "\n", "ab", "٣"]))
+def test_numbers_are_those_of_the_plain_search(text):
+    plain = [
+        match.span()
+        for match in redaction._IPV4.finditer(text)
+        if not redaction._is_kept(match[0]) and not redaction._is_version(text, match)
+    ]
+    plain += [
+        match.span()
+        for match in redaction._IPV6.finditer(text)
+        if len([part for part in match[0].split(":") if part]) >= 3
+        and not redaction._is_kept(match[0])
+    ]
+    assert [(span.start, span.end) for span in redaction._ip_addresses(text)] == plain
+
+
+@given(st.text(st.sampled_from("abcX1/+=_- \né\ud800"), max_size=120))
+def test_lines_with_a_long_run_are_those_of_the_plain_search(text):
+    plain = [
+        line.span()
+        for line in re.finditer(r"^[^\n]*$", text, re.M)
+        if re.search(r"[A-Za-z0-9+/=_-]{16}", line[0])
+    ]
+    assert list(redaction._RUN.lines(text)) == plain

@@ -171,15 +171,18 @@ def test_exclusions_cover_folders_and_say_what_they_miss(repository):
 def test_the_compact_list_finds_clones_by_path_or_url(tmp_path, repository):
     _, first = repository
     entry = RepositoryEntry("alice/kit", first, exclude=("a.py",))
-    recipe = CorpusRecipe(repositories=(entry, RepositoryEntry("bob/none", "0" * 40)))
+    recipe = CorpusRecipe(repositories=(entry,))
+    absent = CorpusRecipe(repositories=(entry, RepositoryEntry("bob/none", "0" * 40)))
     for pattern in (str(tmp_path / "{owner}/{name}"), f"file://{tmp_path}/{{owner}}/{{name}}"):
-        skipped = {}
-        (source,) = open_sources(recipe, pattern, tmp_path / "cache", skipped)
+        told = []
+        (source,) = open_sources(
+            recipe, pattern, tmp_path / "cache", lambda *counts, told=told: told.append(counts)
+        )
+        assert told == [(1, 1)]
         assert (source.repository, source.licence) == ("alice/kit", "MIT")
         assert list(found(source)) == ["sub/b.py"]
-        assert list(skipped) == ["bob/none"]
-        with pytest.raises(SourceError):
-            open_sources(recipe, pattern, tmp_path / "cache")
+        with pytest.raises(SourceError, match="bob/none"):
+            open_sources(absent, pattern, tmp_path / "cache")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads every folder")
@@ -528,3 +531,17 @@ def test_passwords_do_not_reach_messages():
     with pytest.raises(git_module.GitError) as caught:
         git_module.clone_at("https://me:secret@host/a/b.git", "main", Path("unused"))
     assert "secret" not in str(caught.value)
+
+
+def test_sources_come_in_the_recipe_s_order_however_long_each_takes(tmp_path, repository):
+    work, first = repository
+    for index in range(12):
+        (tmp_path / f"f{index}").mkdir()
+    entries = [str(tmp_path / f"f{index}") for index in range(12)]
+    entries.insert(3, GitEntry(f"file://{work}", commit=first))  # cloned, so slower
+    sources = open_sources(CorpusRecipe(sources=tuple(entries)), cache=tmp_path / "cache")
+    names = [source.repository for source in sources]
+    assert [name for name in names if name in {f"f{i}" for i in range(12)}] == [
+        f"f{index}" for index in range(12)
+    ]
+    assert names.index("f3") == 4

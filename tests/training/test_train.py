@@ -1,4 +1,4 @@
-"""The loop: one process and two, exact resume after a kill, what a run leaves behind."""
+"""The loop: what it learns, leaves behind, refuses, and says when it goes wrong."""
 
 from __future__ import annotations
 
@@ -7,83 +7,29 @@ import json
 import math
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import torch
 import yaml
+from tests.support.upload_hub import TOKEN, UploadHub
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from parrotlet_tokenizer import CodeTokenizer
 from parrotlet_tokenizer.train import train_tokenizer
-from parrotlet_training.checkpoint import (
-    checkpoint_folder,
-    checkpoints,
-    newest_checkpoint,
-    prune,
-)
-from parrotlet_training.evaluate.bits import TextScore, score_rows
-from parrotlet_training.model import new_model, new_optimizers, rate_factor
-from parrotlet_training.muon import Muon, orthogonalised
-from parrotlet_training.recipe import (
-    ModelOptions,
-    OptimizerOptions,
-    RecipeError,
-    ScheduleOptions,
-    load_recipe,
-    shipped_recipes,
-)
+from parrotlet_training.checkpoint import checkpoints
+from parrotlet_training.recipe import RecipeError, load_recipe
+from parrotlet_training.run_folder import locked
+from parrotlet_training.train import DivergedError, MemoryShortError, train
 
-from .conftest import losses
+from .conftest import losses, scores
 
 
-def train(recipe, out, *overrides, processes=1, wait=True, extra=()):
-    """Runs the real command, alone or under the real launcher."""
-    command = [sys.executable, "-m"]
-    if processes > 1:
-        command += ["accelerate.commands.launch", "--cpu", "--num_processes", str(processes)]
-        command += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
-        command += ["--main_process_port", "0", "--module"]
-    command += ["parrotlet_server", "train", str(recipe), "--out", str(out), *extra]
-    for override in overrides:
-        command += ["--set", override]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    process = subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    if not wait:
-        return process
-    out_text, error_text = process.communicate(timeout=240)
-    assert process.returncode == 0, error_text
-    return out_text
-
-
-def weights(run):
-    return AutoModelForCausalLM.from_pretrained(checkpoints(run)[-1]).state_dict()
-
-
-@pytest.fixture(scope="module")
-def whole_run(tmp_path_factory, corpus, tokenizer_folder):
-    """One uninterrupted run, which others are held against."""
-    folder = tmp_path_factory.mktemp("whole")
-    recipe = folder / "tiny.yaml"
-    content = {
-        "name": "tiny",
-        "data": {"corpus": str(corpus), "tokenizer": str(tokenizer_folder), "streams": 2},
-        "model": {"layers": 2, "width": 32, "heads": 2, "context": 64},
-        "loss": {"kind": "sampled", "frequent": 100, "negatives": 100},
-        "optimizer": {"name": "muon", "rows_per_stream": 2, "micro_rows": 2},
-        "schedule": {"steps": 12, "warmup": 2, "decay": 4},
-        "run": {"evaluate_every": 6, "evaluate_bytes": 4000, "checkpoint_every": 4, "keep": 2},
-    }
-    recipe.write_text(yaml.safe_dump(content))
-    output = train(recipe, folder / "run")
-    assert "checkpoint:" in output
-    return recipe, folder / "run"
+def lines_of(run):
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
 
 
 def test_a_run_learns_and_leaves_what_it_should(whole_run):
@@ -91,17 +37,26 @@ def test_a_run_learns_and_leaves_what_it_should(whole_run):
     curve = losses(run)
     assert len(curve) == 12
     assert curve[-1] < curve[0]
-    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    scores = [line for line in lines if "bits_per_byte" in line]
-    assert [line["step"] for line in scores] == [6, 12]
-    assert scores[-1]["perplexity"] == pytest.approx(math.exp(scores[-1]["validation_loss"]))
-    assert [line["tokens"] for line in lines if "loss" in line][-1] == 12 * 4 * 64
+    lines = lines_of(run)
+    evaluations = [line for line in lines if "bits_per_byte" in line]
+    steps = [line for line in lines if "loss" in line]
+    assert [line["step"] for line in evaluations] == [6, 12]
+    assert evaluations[-1]["perplexity"] == pytest.approx(
+        math.exp(evaluations[-1]["validation_loss"])
+    )
+    assert steps[-1]["tokens"] == 12 * 4 * 64
+    assert [line["rate"] for line in steps[:3]] == [0.5, 1.0, 1.0]
+    assert [line["learning_rate"] for line in steps[:2]] == [0.75e-3, 1.5e-3]
+    assert steps[0]["muon_learning_rate"] == 2.5e-3
+    assert all(a["seconds"] < b["seconds"] for a, b in pairwise(steps))
+    assert all(line["tokens_per_second"] > 0 and line["mfu"] > 0 for line in steps)
     assert [p.name for p in checkpoints(run)] == ["step-00000008", "step-00000012"]
     facts = json.loads((checkpoints(run)[-1] / "parrotlet_run.json").read_text())
     assert facts["run"]["step"] == 12
-    assert facts["evaluation"]["validation_bits_per_byte"] == scores[-1]["bits_per_byte"]
+    assert facts["evaluation"]["validation_bits_per_byte"] == evaluations[-1]["bits_per_byte"]
     assert facts["corpus"]["repositories"] > 1
     assert facts["run"]["best_quality"] == 4  # the corpus is rated, so serving asks for the best
+    assert "bits per byte" in (run / "logs" / "rank-0.log").read_text()
 
 
 def test_a_checkpoint_is_a_plain_hugging_face_folder(whole_run):
@@ -110,92 +65,41 @@ def test_a_checkpoint_is_a_plain_hugging_face_folder(whole_run):
     model = AutoModelForCausalLM.from_pretrained(folder)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     assert model.config.bos_token_id == model.config.eos_token_id == tokenizer.eos_token_id == 0
+    assert model.config.activation_function == "gelu_new"
     inputs = tokenizer("def f(x):\n", return_tensors="pt")
     output = model.generate(**inputs, max_new_tokens=3, do_sample=False, pad_token_id=0)
     assert output.shape[1] > inputs["input_ids"].shape[1]
 
 
-def test_killed_at_any_moment_it_goes_on_to_the_bit(whole_run, tmp_path):
-    recipe, reference = whole_run
-    run = tmp_path / "run"
-    for target in (3, 6):
-        process = train(recipe, run, wait=False)
-        deadline = time.monotonic() + 120
-        while time.monotonic() < deadline and process.poll() is None:
-            metrics = run / "metrics.jsonl"
-            if metrics.is_file() and len(losses_or_none(run)) >= target:
-                break
-            time.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL
-    train(recipe, run)
-    assert losses(run) == losses(reference)
-    expected = weights(reference)
-    for name, value in weights(run).items():
-        assert torch.equal(value, expected[name]), name
+def test_it_is_a_function_that_may_be_called_again(recipe_file, tmp_path):
+    """With other precisions in between; each checkpoint is told before older ones are removed."""
+    told = []
+
+    def saved(folder, step):
+        told.append((step, folder.is_dir(), len(checkpoints(folder.parents[1]))))
+
+    precisions = ("fp32", "bf16", "fp32")
+    for number, precision in enumerate(precisions):
+        overrides = [f"run.precision={precision}", "run.keep=1", "schedule.steps=6"]
+        recipe = load_recipe(str(recipe_file), [*overrides, "schedule.decay=0"])
+        train(recipe, tmp_path / str(number), saved=saved)
+    assert told == [(4, True, 1), (6, True, 2)] * 3
+    first, half, again = (losses(tmp_path / str(number)) for number in range(3))
+    assert first == again
+    assert first != half
+    assert half == pytest.approx(first, abs=0.05)
 
 
-def losses_or_none(run):
-    try:
-        return losses(run)
-    except ValueError:  # a line half written
-        return []
-
-
-def test_a_signal_saves_and_the_same_command_goes_on(whole_run, tmp_path):
-    recipe, reference = whole_run
-    run = tmp_path / "run"
-    process = train(recipe, run, "run.checkpoint_every=1000", wait=False)
-    while process.poll() is None and not (
-        (run / "metrics.jsonl").is_file() and len(losses_or_none(run)) >= 2
+def test_micro_batches_and_checkpointing_do_not_change_the_step(recipe_file, tmp_path):
+    curves = []
+    for number, change in enumerate(
+        ["optimizer.micro_rows=4", "optimizer.micro_rows=3", "run.gradient_checkpointing=true"]
     ):
-        time.sleep(0.01)
-    process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=60)
-    assert process.returncode == 0
-    assert checkpoints(run)[-1].name < "step-00000012"
-    train(recipe, run)
-    assert losses(run) == losses(reference)
-
-
-def test_two_ranks_give_the_losses_of_one_and_resume_as_one(whole_run, tmp_path):
-    recipe, reference = whole_run
-    run = tmp_path / "run"
-    train(recipe, run, "schedule.steps=8", "schedule.decay=0", processes=2)
-    one = tmp_path / "one"
-    train(recipe, one, "schedule.steps=8", "schedule.decay=0")
-    assert losses(run) == pytest.approx(losses(one), abs=2e-4)
-    assert losses(run) == pytest.approx(losses(reference)[:8], abs=2e-4)
-    train(recipe, run)
-    assert losses(run) == pytest.approx(losses(reference), abs=1e-3)
-    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    other = [json.loads(line) for line in (reference / "metrics.jsonl").read_text().splitlines()]
-    bits = [line["bits_per_byte"] for line in lines if "bits_per_byte" in line]
-    expected = [line["bits_per_byte"] for line in other if "bits_per_byte" in line]
-    assert bits[0] == pytest.approx(expected[0], abs=1e-3)
-
-
-def test_micro_batches_do_not_change_the_step(whole_run, tmp_path):
-    """With the whole vocabulary; a sampled softmax draws anew for each micro-batch."""
-    recipe, _ = whole_run
-    for rows in (2, 3):
-        run = tmp_path / str(rows)
-        train(recipe, run, f"optimizer.micro_rows={rows}", "loss.kind=full", "schedule.steps=8")
-    assert losses(tmp_path / "3") == pytest.approx(losses(tmp_path / "2"), abs=1e-3)
-
-
-def test_a_damaged_checkpoint_falls_back_to_the_one_before(whole_run, tmp_path, caplog):
-    _, reference = whole_run
-    run = tmp_path / "run"
-    shutil.copytree(reference, run)
-    state = checkpoints(run)[-1] / "training_state" / "state.pt"
-    state.write_bytes(state.read_bytes()[:1000])
-    from accelerate import PartialState
-
-    PartialState()
-    folder, _, _ = next(newest_checkpoint(run))
-    assert folder.name == "step-00000008"
-    assert "damaged" in caplog.text
+        run = tmp_path / str(number)
+        train(load_recipe(str(recipe_file), ["schedule.steps=8", change]), run)
+        curves.append(losses(run))
+    assert curves[1] == pytest.approx(curves[0], abs=1e-5)
+    assert curves[2] == pytest.approx(curves[0], abs=1e-5)
 
 
 def refused(recipe, run, *arguments):
@@ -207,207 +111,180 @@ def refused(recipe, run, *arguments):
     return done.stderr.strip().splitlines()[-1]
 
 
-def test_a_changed_corpus_or_tokenizer_stops_the_resume(whole_run, tmp_path, corpus):
-    """Cursors and token ids would mean something else."""
-    recipe, _ = whole_run
-    data, tokens = tmp_path / "corpus", tmp_path / "tokenizer"
-    shutil.copytree(corpus, data)
-    shutil.copytree(yaml.safe_load(recipe.read_text())["data"]["tokenizer"], tokens)
-    places = [f"data.corpus={data}", f"data.tokenizer={tokens}"]
-    run = tmp_path / "run"
-    train(recipe, run, *places, "schedule.steps=4", "schedule.decay=0")
-    arguments = [word for place in places for word in ("--set", place)]
-    train_tokenizer([inspect.getsource(inspect)], 600).save(tokens)
-    assert "tokenizer has changed" in refused(recipe, run, *arguments)
-    CodeTokenizer.load(checkpoints(run)[-1]).save(tokens)
-    (data / "corpus.json").write_text("{}")
-    assert "was built anew" in refused(recipe, run, *arguments)
-
-
-def test_a_corpus_without_validation_is_refused_at_once(recipe_file, tmp_path, corpus):
+def test_the_command_refuses_in_one_line(recipe_file, tmp_path, corpus):
     shutil.copytree(corpus, tmp_path / "corpus")
     for shard in (tmp_path / "corpus" / "data").glob("validation-*"):
         shard.unlink()
     run = tmp_path / "run"
     line = refused(recipe_file, run, "--set", f"data.corpus={tmp_path / 'corpus'}")
-    assert "no validation split" in line
+    assert line.startswith("parrotlet: ")
+    assert "validation" in line
     assert not run.exists()
 
 
-def test_the_best_checkpoint_outlives_the_others(tmp_path):
-    for step in (1, 2, 3, 4):
-        checkpoint_folder(tmp_path, step).mkdir(parents=True)
-    prune(tmp_path, 2, best_step=1)
-    assert [path.name[-1] for path in checkpoints(tmp_path)] == ["1", "3", "4"]
+def test_a_changed_corpus_or_tokenizer_stops_the_resume(recipe_file, tmp_path, corpus):
+    """Cursors and token ids would mean something else."""
+    data, tokens = tmp_path / "corpus", tmp_path / "tokenizer"
+    shutil.copytree(corpus, data)
+    shutil.copytree(yaml.safe_load(recipe_file.read_text())["data"]["tokenizer"], tokens)
+    places = [f"data.corpus={data}", f"data.tokenizer={tokens}"]
+    recipe = load_recipe(str(recipe_file), [*places, "schedule.steps=4", "schedule.decay=0"])
+    run = tmp_path / "run"
+    train(recipe, run)
+    train_tokenizer([inspect.getsource(inspect)], 600).save(tokens)
+    with pytest.raises(RecipeError, match="tokenizer has changed"):
+        train(recipe, run)
+    CodeTokenizer.load(checkpoints(run)[-1]).save(tokens)
+    manifest = json.loads((data / "corpus.json").read_text())
+    (data / "corpus.json").write_text(json.dumps({**manifest, "documents": 1}))
+    with pytest.raises(RecipeError, match="was built anew"):
+        train(recipe, run)
 
 
-def test_another_recipe_does_not_take_over_a_run(whole_run):
-    recipe, run = whole_run
-    line = refused(recipe, run, "--set", "model.layers=3")
-    assert line.startswith("parrotlet: ")
-    assert "choose another --out" in line
+def test_another_recipe_or_training_does_not_take_over_a_run(recipe_file, tmp_path):
+    run = tmp_path / "run"
+    few = ["schedule.steps=2", "schedule.warmup=0", "schedule.decay=0"]
+    train(load_recipe(str(recipe_file), few), run)
+    with pytest.raises(RecipeError, match="choose another --out"):
+        train(load_recipe(str(recipe_file), ["model.layers=3"]), run)
+    with locked(run), pytest.raises(RecipeError, match="another training writes to"):
+        train(load_recipe(str(recipe_file)), run)
+    with pytest.raises(RecipeError, match="fp16 is for GPUs"):
+        train(load_recipe(str(recipe_file), ["run.precision=fp16"]), tmp_path / "other")
 
 
 def test_a_run_can_begin_with_given_weights(whole_run, tmp_path):
     recipe, reference = whole_run
-    start = ["--init-from", str(checkpoints(reference)[-1])]
     run = tmp_path / "run"
     overrides = ["schedule.steps=1", "schedule.warmup=0", "schedule.decay=0"]
-    train(recipe, run, *overrides, extra=start)
+    train(load_recipe(str(recipe), overrides), run, str(checkpoints(reference)[-1]))
     assert losses(run)[0] < losses(reference)[3]
     facts = json.loads((checkpoints(run)[-1] / "parrotlet_run.json").read_text())
     assert facts["run"]["tokens_before"] == 12 * 4 * 64
-    done = subprocess.run(
-        [sys.executable, "-m", "parrotlet_server", "train", str(recipe), *start]
-        + ["--out", str(tmp_path / "other"), "--set", "model.layers=3"],
-        capture_output=True,
-        text=True,
-        check=False,
+
+
+def test_a_loss_that_is_no_number_stops_with_the_last_good_checkpoint(recipe_file, tmp_path):
+    """Weights too large for float32 products; what is saved before is sound."""
+    run = tmp_path / "run"
+    good = train(load_recipe(str(recipe_file), ["schedule.steps=4", "schedule.decay=0"]), run)
+    wild = ["schedule.steps=40", "schedule.decay=0", "optimizer.learning_rate=1e30"]
+    with pytest.raises(DivergedError, match="lower the learning rate") as caught:
+        train(load_recipe(str(recipe_file), [*wild, "run.spike_steps=0"]), run)
+    last = Path(str(caught.value).rpartition("last good checkpoint is ")[2])
+    assert last >= good
+    model = AutoModelForCausalLM.from_pretrained(last)
+    assert all(torch.isfinite(weight).all() for weight in model.parameters())
+    assert "DivergedError" in (run / "logs" / "rank-0.log").read_text()
+
+
+def test_a_loss_that_leaves_its_course_stops(recipe_file, tmp_path):
+    """And no checkpoint is made while it is high."""
+    run = tmp_path / "run"
+    calm = ["schedule.decay=0", "run.evaluate_every=1000", "run.spike_steps=3"]
+    good = train(load_recipe(str(recipe_file), [*calm, "schedule.steps=16"]), run)
+    wild = [*calm, "schedule.steps=60", "optimizer.learning_rate=3", "run.checkpoint_every=1"]
+    with pytest.raises(DivergedError, match="above its course since step") as caught:
+        train(load_recipe(str(recipe_file), wild), run)
+    last = Path(str(caught.value).rpartition("last good checkpoint is ")[2])
+    assert last == checkpoints(run)[-1] >= good
+    since = int(str(caught.value).partition("since step ")[2].split()[0])
+    assert int(last.name.removeprefix("step-")) < since
+
+
+def test_short_memory_names_the_setting_to_lower(recipe_file, tmp_path):
+    """A weight of 200 GB is more than the machine gives."""
+    recipe = load_recipe(str(recipe_file), ["model.width=131072", "model.layers=1"])
+    with pytest.raises(MemoryShortError, match=r"optimizer\.micro_rows=1"):
+        train(recipe, tmp_path / "run")
+
+
+def test_trackers_get_the_metrics_and_a_resumed_run_goes_on(recipe_file, tmp_path, monkeypatch):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    run = tmp_path / "run"
+    trackers = ["run.trackers=[tensorboard, wandb]", "schedule.decay=0"]
+    for steps in (4, 8):
+        train(load_recipe(str(recipe_file), [*trackers, f"schedule.steps={steps}"]), run)
+    events = EventAccumulator(str(run / "logs" / "tiny")).Reload()
+    curve = {event.step: event.value for event in events.Scalars("train/loss")}
+    assert list(curve) == list(range(1, 9))
+    assert list(curve.values()) == pytest.approx(losses(run))
+    assert [event.value for event in events.Scalars("validation/bits_per_byte")][-1] == (
+        pytest.approx(scores(run)[-1])
     )
-    assert done.returncode == 1
-    assert "another shape than the recipe" in done.stderr
+    offline = list((run / "logs" / "wandb").glob("offline-run-*"))
+    assert len({folder.name.rpartition("-")[2] for folder in offline}) == 1  # one curve
+    assert all(list(folder.glob("*.wandb")) for folder in offline)
 
 
-def test_a_small_model_overfits(tmp_path, corpus, tokenizer_folder, recipe_file):
-    """Loss on a corpus of one document goes nearly to nothing."""
+def test_a_tracker_that_is_missing_is_said(recipe_file, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.raises(RecipeError, match="wandb is missing; pip install wandb"):
+        train(load_recipe(str(recipe_file), ["run.trackers=[wandb]"]), tmp_path / "run")
+
+
+def test_checkpoints_and_the_final_model_go_to_the_hub(recipe_file, tmp_path):
+    """In a process of its own: the Hub's address is read at import."""
+    with UploadHub("model", "someone/model") as hub:
+        command = [sys.executable, "-m", "parrotlet_server", "train", str(recipe_file)]
+        command += ["--out", str(tmp_path / "mine"), "--push-to", "someone/model", "--private"]
+        command += ["--set", "schedule.steps=4", "--set", "schedule.decay=0"]
+        environment = {
+            **os.environ,
+            "HF_ENDPOINT": hub.address,
+            "HF_HOME": str(tmp_path / "hf"),
+            "HF_TOKEN": TOKEN,
+            "HF_HUB_DISABLE_XET": "1",
+            "NO_PROXY": "127.0.0.1",
+            "CUDA_VISIBLE_DEVICES": "",
+        }
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert "pushed to" in done.stdout, done.stdout + done.stderr
+        assert hub.private is True
+        last = checkpoints(tmp_path / "mine")[-1]
+        for branch in ("main", "mine"):
+            assert hub.branches[branch]["model.safetensors"] == (
+                (last / "model.safetensors").read_bytes()
+            )
+
+
+def test_a_model_of_two_million_weights_learns_a_file_by_heart(tmp_path, recipe_file):
+    """It then writes the whole file from its first three tokens on, and ends it."""
     from parrotlet_training.corpus.build import build_corpus
     from parrotlet_training.corpus.recipe import CorpusRecipe
     from parrotlet_training.corpus.sources import Folder
 
+    text = (
+        "def area(width, height):\n    return width * height\n\n\n"
+        "def half(size):\n    return size / 2\n"
+    )
     source = tmp_path / "one"
     source.mkdir()
-    (source / "a.py").write_text("def area(width, height):\n    return width * height\n" * 3)
+    (source / "a.py").write_text(text)
     out = tmp_path / "corpus"
     build_corpus([Folder(source)], out, CorpusRecipe(validation_share=0.0), progress=False)
     (out / "data" / "validation-00000.parquet").write_bytes(
         (out / "data" / "train-00000.parquet").read_bytes()
     )
-    run = tmp_path / "run"
-    train(
-        recipe_file,
-        run,
+    overrides = [
         f"data.corpus={out}",
         "data.streams=1",
-        "data.fim={rate: 0.0, path_share: 0.0}",
-        "schedule.steps=250",
-        "schedule.decay=100",
-        "run.checkpoint_every=1000",
-        "run.evaluate_every=1000",
-    )
-    assert losses(run)[-1] < 0.1
-
-
-def test_weight_decay_spares_biases_norms_and_embeddings():
-    model = new_model(ModelOptions(layers=1, width=32, heads=2, context=16), 300, seed=1)
-    (optimizer,) = new_optimizers(model, OptimizerOptions(), fused=False)
-    names = {id(weight): name for name, weight in model.named_parameters()}
-    decayed = {
-        names[id(weight)]
-        for group in optimizer.param_groups
-        for weight in group["params"]
-        if group["weight_decay"]
-    }
-    assert decayed == {
-        f"transformer.h.0.{name}.weight"
-        for name in ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
-    }
-    count = sum(len(group["params"]) for group in optimizer.param_groups)
-    assert count == len(list(model.parameters()))
-
-
-def test_fresh_weights_depend_on_the_seed_alone():
-    options = ModelOptions(layers=1, width=32, heads=2, context=16)
-    one, two, other = (new_model(options, 300, seed) for seed in (1, 1, 2))
-    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
-    assert not torch.equal(one.transformer.wte.weight, other.transformer.wte.weight)
-
-
-def test_schedule_rises_stays_and_falls():
-    options = ScheduleOptions(steps=100, warmup=10, decay=40, floor=0.1)
-    rates = [rate_factor(step, options) for step in range(100)]
-    assert rates[0] == pytest.approx(0.1)
-    assert rates[9:60] == [1.0] * 51
-    assert all(a > b for a, b in pairwise(rates[60:]))
-    assert rates[99] == pytest.approx(0.1)
-    cosine = ScheduleOptions(steps=100, warmup=0, decay=100, shape="cosine")
-    assert rate_factor(49, cosine) == pytest.approx(0.5)
-
-
-@pytest.mark.parametrize("shape", [(8, 32), (32, 8), (16, 16)])
-def test_orthogonalised_has_singular_values_near_one(shape):
-    matrix = torch.randn(shape, generator=torch.Generator().manual_seed(1))
-    values = torch.linalg.svdvals(orthogonalised(matrix, 5))
-    assert values.min() > 0.6
-    assert values.max() < 1.3
-
-
-def test_muon_takes_fused_weights_apart():
-    torch.manual_seed(1)
-    start, gradient = torch.randn(8, 24), torch.randn(8, 24)
-    fused = torch.nn.Parameter(start.clone())
-    fused.grad = gradient.clone()
-    Muon([{"params": [fused], "parts": 3}], lr=0.1, weight_decay=0.0).step()
-    for part, before, slope in zip(
-        fused.chunk(3, 1), start.chunk(3, 1), gradient.chunk(3, 1), strict=True
-    ):
-        single = torch.nn.Parameter(before.clone())
-        single.grad = slope.clone()
-        Muon([single], lr=0.1, weight_decay=0.0).step()
-        torch.testing.assert_close(part, single)
-    with pytest.raises(ValueError, match="matrices alone"):
-        Muon([torch.nn.Parameter(torch.zeros(3))], lr=0.1)
-
-
-def test_score_counts_text_and_not_specials(tokenizer: CodeTokenizer):
-    import numpy as np
-
-    model = new_model(ModelOptions(layers=1, width=32, heads=2, context=16), 600, seed=1)
-    ids = [0, *tokenizer.encode("x = 'é'\n"), 0]
-    row = np.asarray(ids + [0] * (17 - len(ids)), np.int32)
-    score = score_rows(model, [row], tokenizer, torch.device("cpu"))
-    assert score.bytes == len("x = 'é'\n".encode())
-    assert score.tokens == len(ids) - 2
-    with torch.no_grad():
-        logits = model(torch.tensor(row[None, :-1], dtype=torch.long)).logits[0]
-    chosen = logits.log_softmax(-1)[range(16), row[1:]][: len(ids) - 2]
-    assert score.nats == pytest.approx(-float(chosen.sum()), rel=1e-5)
-
-
-def test_perplexity_overflows_to_infinity():
-    assert TextScore(nats=1e6, tokens=1, bytes=1).perplexity == math.inf
-
-
-@pytest.mark.parametrize("name", shipped_recipes())
-def test_shipped_recipes_are_sound(name):
-    recipe = load_recipe(name)
-    assert recipe.name == name
-    assert recipe.model.context == 1024
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("[]", "no mapping"),
-        ("name: x", "data is missing"),
-        ("{name: x, data: {corpus: a, tokenizer: b}, modle: {}}", "unknown field modle"),
-        ("{name: x, data: {corpus: a, tokenizer: b}, model: {layers: two}}", "model.layers is of"),
-        ("{name: x, data: {corpus: a, tokenizer: b}, model: {width: 30}}", "no multiple of heads"),
-        (
-            "{name: x, data: {corpus: a, tokenizer: b}, optimizer: {name: sgd}}",
-            "one of adamw, muon",
-        ),
-        ("{name: x, data: {corpus: a, tokenizer: b, fim: {rate: 2}}}", "share between 0 and 1"),
-        ("{name: x, data: {corpus: a, tokenizer: b}, schedule: {steps: 5}}", "exceed steps"),
-        ("a: [", "cannot read the recipe"),
-    ],
-)
-def test_bad_recipes_are_refused_clearly(tmp_path, text, message):
-    file = tmp_path / "r.yaml"
-    file.write_text(text)
-    with pytest.raises(RecipeError, match=message):
-        load_recipe(str(file))
-
-
-def test_unknown_recipe_names_the_known_ones():
-    with pytest.raises(RecipeError, match="cpu-9m"):
-        load_recipe("nonesuch")
+        "data.fim={rate: 0.0, path_share: 0.0, quality_share: 0.0}",
+        "model={layers: 4, width: 192, heads: 4, context: 64}",
+        "optimizer.name=muon",
+        "schedule={steps: 60, warmup: 5, decay: 40}",
+        "run={checkpoint_every: 1000, evaluate_every: 1000}",
+    ]
+    last = train(load_recipe(str(recipe_file), overrides), tmp_path / "run")
+    assert losses(tmp_path / "run")[-1] < 0.1
+    model = AutoModelForCausalLM.from_pretrained(last)
+    assert model.num_parameters() == pytest.approx(2e6, rel=0.1)
+    tokenizer = CodeTokenizer.load(last)
+    known = [0, *tokenizer.encode(text)]
+    start = torch.tensor([known[:4]])
+    done = model.generate(start, max_new_tokens=len(known), do_sample=False, pad_token_id=0)[0]
+    assert done[: len(known) + 1].tolist() == [*known, 0]

@@ -13,10 +13,14 @@ from pathlib import Path
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Adds `corpus`, `holdout`, `train`, `evaluate`, `release` and `bench` to the command line."""
     _register_corpus(subparsers)
+    _register_init(subparsers)
     _register_train(subparsers)
+    _register_push(subparsers)
+    _register_adapt(subparsers)
     _register_evaluate(subparsers)
     _register_release(subparsers)
     _register_bench(subparsers)
+    _register_pretokenize(subparsers)
 
 
 def _missing(*modules: str) -> bool:
@@ -164,9 +168,57 @@ def _register_train(subparsers: argparse._SubParsersAction[argparse.ArgumentPars
     train.add_argument(
         "--init-from",
         metavar="MODEL",
-        help="begin a new run with the weights of a checkpoint folder or a bundle",
+        help="begin a new run with the weights of a checkpoint folder, a bundle, the model that "
+        "comes with Parrotlet (`default`), or owner/name@commit on the Hub",
     )
+    train.add_argument(
+        "--push-to", metavar="OWNER/NAME", help="on the Hub: each checkpoint, and the final model"
+    )
+    train.add_argument("--private", action="store_true", help="if the model is made there")
+    train.add_argument("--with-state", action="store_true", help="push the training state, too")
+    plan = train.add_argument_group("plan")
+    plan.add_argument(
+        "--dry-run", action="store_true", help="say what it would take, and start nothing"
+    )
+    plan.add_argument("--device", metavar="GPU", help="H100, A100, L4 …, or cpu (default: this)")
+    plan.add_argument("--gpus", type=_positive, metavar="N", help="default: those of this machine")
+    plan.add_argument("--price", type=float, metavar="X", help="of a GPU for an hour")
+    plan.add_argument("--mfu", type=_utilisation, metavar="SHARE", help="of the peak, in use")
     train.set_defaults(run=_train)
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("at least 1")
+    return value
+
+
+def _utilisation(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError("a share lies between 0 and 1")
+    return value
+
+
+def _register_init(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    init = subparsers.add_parser("init", help="write a checkpoint of fresh weights")
+    init.add_argument("recipe", metavar="RECIPE", help="its shape, tokenizer and seed are used")
+    init.add_argument("folder", type=Path, metavar="DIR", help="is made")
+    init.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="as for `train`"
+    )
+    init.add_argument("--push-to", metavar="OWNER/NAME", help="also publish it on the Hub")
+    init.add_argument("--private", action="store_true", help="if the model is made there")
+    init.set_defaults(run=_init)
+
+
+def _init(arguments: argparse.Namespace) -> int:
+    if _missing("torch", "transformers", "accelerate", "pyarrow", "yaml", "tqdm"):
+        return 2
+    from . import commands
+
+    return commands.init(arguments)
 
 
 def _train(arguments: argparse.Namespace) -> int:
@@ -177,29 +229,65 @@ def _train(arguments: argparse.Namespace) -> int:
     return commands.train(arguments)
 
 
-def _register_evaluate(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    evaluate = subparsers.add_parser("evaluate", help="measure a model")
-    measures = evaluate.add_subparsers(dest="measure", required=True)
-    bits = measures.add_parser("bits", help="bits per byte on a corpus")
-    bits.add_argument("model", metavar="MODEL", help="checkpoint folder or bundle")
-    bits.add_argument("--corpus", type=Path, required=True, metavar="DIR")
-    bits.add_argument("--split", default="holdout", help="default: %(default)s")
-    bits.add_argument(
-        "--max-bytes",
-        type=int,
-        default=2_000_000,
-        help="evenly sampled text to score (default: %(default)s)",
+def _register_push(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    push = subparsers.add_parser(
+        "push", help="publish a run's checkpoints on the Hugging Face Hub, if that failed before"
     )
-    bits.add_argument("--json", action="store_true", help="print one JSON object")
-    bits.set_defaults(run=_evaluate_bits)
+    push.add_argument("run_folder", type=Path, metavar="RUN", help="folder of `parrotlet train`")
+    push.add_argument("repo_id", metavar="OWNER/NAME")
+    push.add_argument("--private", action="store_true", help="if the model is made")
+    push.add_argument("--with-state", action="store_true", help="also the training state")
+    push.set_defaults(run=_push)
 
 
-def _evaluate_bits(arguments: argparse.Namespace) -> int:
-    if _missing("torch", "transformers", "pyarrow"):
+def _push(arguments: argparse.Namespace) -> int:
+    if _missing("yaml", "tqdm"):
         return 2
-    from . import commands
+    from .hub.commands import push
 
-    return commands.evaluate_bits(arguments)
+    return push(arguments)
+
+
+def _register_adapt(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    adapt = subparsers.add_parser(
+        "adapt", help="teach the model your own code; run again to go on after an interruption"
+    )
+    adapt.add_argument(
+        "places",
+        nargs="+",
+        metavar="PATH",
+        help="your repositories: folders, git repositories (what is committed), or archives",
+    )
+    adapt.add_argument(
+        "--out", type=Path, metavar="DIR", help="of the new model (default: adapted/NAME)"
+    )
+    adapt.add_argument(
+        "--model",
+        metavar="MODEL",
+        help="to begin with: a bundle, a checkpoint folder, or owner/name@commit on the Hub "
+        "(default: the one that comes with Parrotlet)",
+    )
+    adapt.add_argument(
+        "--minutes", type=float, default=10.0, metavar="N", help="in all (default: %(default)g)"
+    )
+    adapt.add_argument("--fresh", action="store_true", help="forget an interrupted adaptation")
+    adapt.set_defaults(run=_adapt)
+
+
+def _adapt(arguments: argparse.Namespace) -> int:
+    if _missing(
+        "torch", "transformers", "accelerate", "pyarrow", "yaml", "tqdm", "rensa", "detect_secrets"
+    ):
+        return 2
+    from .adapt.commands import adapt
+
+    return adapt(arguments)
+
+
+def _register_evaluate(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from .evaluate.arguments import register
+
+    register(subparsers, _missing)
 
 
 def _register_release(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -230,18 +318,109 @@ def _release(arguments: argparse.Namespace) -> int:
 
 
 def _register_bench(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    from .benchmarks.arguments import add_corpus_arguments
+    from .benchmarks.arguments import (
+        add_adapt_arguments,
+        add_corpus_arguments,
+        add_input_arguments,
+        add_training_arguments,
+        add_vocabulary_arguments,
+    )
 
     bench = subparsers.add_parser("bench", help="measure speeds, beside peers in the same run")
     subjects = bench.add_subparsers(dest="subject", required=True)
     corpus = subjects.add_parser("corpus", help="filters and de-duplication beside CodeParrot's")
     add_corpus_arguments(corpus)
     corpus.set_defaults(run=_bench_corpus)
+    vocabulary = subjects.add_parser("vocabulary", help="bits per byte of models with each")
+    add_vocabulary_arguments(vocabulary)
+    vocabulary.set_defaults(run=_bench_vocabulary)
+    training = subjects.add_parser("train", help="training loops beside each other")
+    add_training_arguments(training)
+    training.set_defaults(run=_bench_train)
+    data = subjects.add_parser("input", help="whether the training data keep up with the model")
+    add_input_arguments(data)
+    data.set_defaults(run=_bench_input)
+    adapting = subjects.add_parser("adapt", help="what `parrotlet adapt` gains, and what it costs")
+    add_adapt_arguments(adapting)
+    adapting.set_defaults(run=_bench_adapt)
+
+
+def _bench_adapt(arguments: argparse.Namespace) -> int:
+    if _missing("torch", "transformers", "accelerate", "pyarrow", "rensa", "rapidfuzz", "yaml"):
+        return 2
+    from .benchmarks.adapt import main
+
+    return main(arguments)
 
 
 def _bench_corpus(arguments: argparse.Namespace) -> int:
     if _missing("pyarrow", "rensa", "datasketch", "psutil"):
         return 2
     from .benchmarks.corpus import main
+
+    return main(arguments)
+
+
+def _bench_vocabulary(arguments: argparse.Namespace) -> int:
+    if _missing("torch", "transformers", "accelerate", "pyarrow", "yaml"):
+        return 2
+    from .benchmarks.vocabulary import main
+
+    return main(arguments)
+
+
+def _bench_train(arguments: argparse.Namespace) -> int:
+    if _missing("torch", "transformers", "accelerate", "datasets", "pyarrow", "rensa", "yaml"):
+        return 2
+    from .benchmarks.training import main
+
+    return main(arguments)
+
+
+def _register_pretokenize(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    pretokenize = subparsers.add_parser(
+        "pretokenize", help="write a recipe's training data as tokens; run again to go on"
+    )
+    pretokenize.add_argument(
+        "recipe", metavar="RECIPE", help="a YAML file, or the name of one that is shipped"
+    )
+    pretokenize.add_argument("--out", type=Path, required=True, metavar="DIR")
+    pretokenize.add_argument(
+        "--draws",
+        type=int,
+        default=1,
+        metavar="K",
+        help="epochs until the forms drawn for fill-in-the-middle repeat (default: %(default)s)",
+    )
+    pretokenize.add_argument(
+        "--workers",
+        type=int,
+        default=os.cpu_count() or 1,
+        metavar="N",
+        help="processes (default: %(default)s)",
+    )
+    pretokenize.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override one field of the recipe, such as data.corpus=corpora/mine",
+    )
+    pretokenize.add_argument("--fresh", action="store_true", help="forget an interrupted run")
+    pretokenize.set_defaults(run=_pretokenize)
+
+
+def _pretokenize(arguments: argparse.Namespace) -> int:
+    if _missing("pyarrow", "yaml", "tqdm"):
+        return 2
+    from .data import commands
+
+    return commands.pretokenize(arguments)
+
+
+def _bench_input(arguments: argparse.Namespace) -> int:
+    if _missing("torch", "transformers", "pyarrow", "yaml", "tqdm"):
+        return 2
+    from .benchmarks.input import main
 
     return main(arguments)

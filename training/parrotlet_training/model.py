@@ -98,6 +98,16 @@ def set_rates(optimizers: Iterable[torch.optim.Optimizer], factor: float) -> Non
             group["lr"] = group["peak"] * factor
 
 
+def rates(optimizers: Iterable[torch.optim.Optimizer]) -> dict[str, float]:
+    """The learning rate that each optimiser has now, as metrics name them."""
+    return {
+        "muon_learning_rate" if isinstance(optimizer, Muon) else "learning_rate": float(
+            optimizer.param_groups[0]["lr"]
+        )
+        for optimizer in optimizers
+    }
+
+
 def parameters(model: nn.Module) -> int:
     """Number of weights, tied ones once."""
     return sum(weight.numel() for weight in model.parameters())

@@ -12,6 +12,8 @@ from typing import Any
 
 import torch
 
+from .sharding import like, whole
+
 
 class Muon(torch.optim.Optimizer):
     """Momentum orthogonalised by Newton-Schulz steps (Jordan et al. 2024, "Muon").
@@ -66,13 +68,12 @@ class Muon(torch.optim.Optimizer):
                 mean.lerp_(weight.grad, 1 - group["momentum"])
                 ahead = weight.grad.lerp(mean, group["momentum"])  # Nesterov
                 weight.mul_(1 - group["lr"] * group["weight_decay"])
-                parts = zip(
-                    weight.chunk(group["parts"], 1), ahead.chunk(group["parts"], 1), strict=True
-                )
-                for part, direction in parts:
-                    scale = 0.2 * max(part.shape) ** 0.5
-                    update = orthogonalised(direction, group["steps"])
-                    part.add_(update, alpha=-group["lr"] * scale)
+                # an update needs all of its matrix: under FSDP each process gathers it
+                updates = [
+                    0.2 * max(direction.shape) ** 0.5 * orthogonalised(direction, group["steps"])
+                    for direction in whole(ahead).chunk(group["parts"], 1)
+                ]
+                weight.add_(like(torch.cat(updates, 1), weight), alpha=-group["lr"])
         return loss
 
 

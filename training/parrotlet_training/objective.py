@@ -24,23 +24,62 @@ class Objective(nn.Module):
     Large Target Vocabulary for Neural Machine Translation", section 3.1).
     """
 
-    def __init__(self, model: GPT2LMHeadModel, options: LossOptions, compiled: bool) -> None:
-        """Wraps `model`, whose weights stay its own; `compiled` puts it through `torch.compile`."""
+    def __init__(
+        self,
+        model: GPT2LMHeadModel,
+        options: LossOptions,
+        compiled: bool,
+        *,
+        sharded: bool = False,
+        checkpointing: bool = False,
+    ) -> None:
+        """Wraps `model`, whose weights stay its own.
+
+        Args:
+            model: is changed in how it computes, not in what.
+            options: of the loss.
+            compiled: puts it through `torch.compile`.
+            sharded: compiles block by block, between which FSDP gathers weights.
+            checkpointing: keeps the blocks' inputs alone for the backward pass and computes the
+                rest again (Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost").
+        """
         super().__init__()
         self.model = model
+        for block in model.transformer.h:
+            # the same function as GPT-2's, in one kernel that keeps its input alone
+            block.mlp.act = nn.GELU(approximate="tanh")
+        if checkpointing:
+            # by its name of transformers 6, or that of 4
+            enable = getattr(model, "activation_checkpointing_enable", None)
+            (enable or model.gradient_checkpointing_enable)({"use_reentrant": False})
         self._options = options
         self._hidden: Callable[[torch.Tensor], torch.Tensor] = self._trunk
         self._total: Callable[[torch.Tensor], torch.Tensor] = (
             self._sampled if options.kind == "sampled" else self._full
         )
-        if compiled and options.kind == "sampled":
+        if compiled and sharded:
+            for block in model.transformer.h:
+                block.compile()
+        elif compiled and options.kind == "sampled":
             self._hidden = torch.compile(self._trunk)  # the number of candidates varies
         elif compiled:
             self._total = torch.compile(self._full)
 
-    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Mean nats per token of rows of shape (rows, context + 1), int64."""
-        return self._total(tokens)
+    def forward(self, tokens: torch.Tensor, each: bool = False) -> torch.Tensor:
+        """Nats per token of rows of shape (rows, context + 1), int64.
+
+        Returns:
+            Their mean, by the kind of loss; or, if `each`, the exact ones over the whole
+            vocabulary, float32, shape (rows, context).
+        """
+        return self._each(tokens) if each else self._total(tokens)
+
+    def _each(self, tokens: torch.Tensor) -> torch.Tensor:
+        logits = self.model.lm_head(self._trunk(tokens[:, :-1]))
+        nats = functional.cross_entropy(
+            logits.float().flatten(0, 1), tokens[:, 1:].flatten(), reduction="none"
+        )
+        return nats.view(len(tokens), -1)
 
     def _trunk(self, inputs: torch.Tensor) -> torch.Tensor:
         hidden: torch.Tensor = self.model.transformer(inputs, use_cache=False).last_hidden_state

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any, Literal
 
 import yaml
 
+from .data.options import HubOptions
 from .fim import FimOptions
 from .typed_yaml import RecipeError as RecipeError
-from .typed_yaml import build, read_mapping
+from .typed_yaml import build, plain, read_mapping
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,15 @@ class DataOptions:
     """Where rows come from.
 
     Attributes:
-        corpus: folder of `parrotlet corpus build`.
+        corpus: folder of `parrotlet corpus build`; ``hub:OWNER/NAME@REVISION``; a folder of
+            Parquet or JSON Lines files that `datasets` reads; or one of `parrotlet pretokenize`.
         tokenizer: folder of `parrotlet tokenizer train`.
         streams: logical streams, S: a multiple of every number of processes ever used.
-        window: row groups (of 256 KiB of text) whose pieces each stream shuffles together and
-            holds in memory.
+        window: units (of 256 KiB of text) whose pieces each stream shuffles together and holds in
+            memory.
         fim: how documents become sequences.
+        cache: folder of `parrotlet pretokenize`, made of this very `corpus`; empty: none.
+        hub: columns and splits of `corpus`, where it is not one of `parrotlet corpus build`.
     """
 
     corpus: str
@@ -55,6 +58,8 @@ class DataOptions:
     streams: int = 8
     window: int = 16
     fim: FimOptions = field(default_factory=FimOptions)
+    cache: str = ""
+    hub: HubOptions = field(default_factory=HubOptions)
 
     def __post_init__(self) -> None:
         if min(self.streams, self.window) < 1:
@@ -139,7 +144,7 @@ class ScheduleOptions:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What is written when.
+    """How it runs, and what is written when.
 
     Attributes:
         seed: of weights and data.
@@ -147,8 +152,19 @@ class RunOptions:
         evaluate_bytes: validation text in one evaluation.
         checkpoint_every: steps between two checkpoints; there is one at the end in any case.
         keep: checkpoints kept, the best one apart.
-        precision: ``auto`` takes bf16 where the device computes in it, else fp32.
+        precision: ``auto`` takes bf16 where the device computes in it, else fp32; ``fp16`` is for
+            GPUs without bf16 and scales the loss.
         compile: `torch.compile` the model.
+        gradient_checkpointing: keep each block's input alone and compute the rest again: a third
+            more work, a fraction of the memory.
+        parallel: how several GPUs share a model: ``ddp`` holds it whole on each, ``fsdp`` shards
+            weights, gradients and optimiser state.
+        trackers: that the metrics also go to.
+        spike_deviations: the run stops if the loss stays this many robust standard deviations
+            above its running median
+        spike_steps: for so many steps; 0 never stops.
+        push_to: ``owner/name`` on the Hub that checkpoints go to.
+        private: whether it is private if it is made.
     """
 
     seed: int = 1
@@ -156,12 +172,21 @@ class RunOptions:
     evaluate_bytes: int = 500_000
     checkpoint_every: int = 200
     keep: int = 2
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     compile: bool = False
+    gradient_checkpointing: bool = False
+    parallel: Literal["ddp", "fsdp"] = "ddp"
+    trackers: tuple[Literal["tensorboard", "wandb"], ...] = ()
+    spike_deviations: float = 8.0
+    spike_steps: int = 25
+    push_to: str | None = None
+    private: bool = False
 
     def __post_init__(self) -> None:
         if min(self.evaluate_every, self.checkpoint_every, self.keep) < 1:
             raise ValueError("evaluate_every, checkpoint_every and keep are positive")
+        if self.spike_deviations <= 0 or self.spike_steps < 0:
+            raise ValueError("spike_deviations is positive, spike_steps is not negative")
 
 
 @dataclass(frozen=True)
@@ -178,7 +203,8 @@ class Recipe:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as YAML and JSON take them."""
-        return dataclasses.asdict(self)
+        values: dict[str, Any] = plain(self)
+        return values
 
     def defines_same_run(self, other: Recipe) -> bool:
         """Whether a run of `other` may go on with this one: all but schedule and output agrees."""

@@ -17,7 +17,7 @@ from parrotlet_server.engine import Engine
 from parrotlet_tokenizer import CodeTokenizer
 
 from .checkpoint import RUN_FILE, STATE
-from .dataset import text_rows
+from .data import text_rows
 from .evaluate.bits import TextScore, score_rows
 from .evaluate.examples import as_they_come, to_markdown
 from .evaluate.loading import ModelError, load_model

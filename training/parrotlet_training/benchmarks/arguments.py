@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 
@@ -15,6 +16,137 @@ def add_corpus_arguments(parser: argparse.ArgumentParser) -> None:
         "--scale",
         type=int,
         default=10,
-        help="memory is measured at 1 and at this many times the input (default: %(default)s)",
+        help="whole builds are measured at 1 and at this many times the input (%(default)s)",
     )
-    parser.add_argument("--memory-only", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--rounds", type=int, default=3, help="beside CodeParrot's (default: %(default)s)"
+    )
+
+
+def add_vocabulary_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `parrotlet bench vocabulary`."""
+    parser.add_argument("corpus", type=Path, metavar="CORPUS", help="to learn from")
+    parser.add_argument("held_out", type=Path, metavar="HELDOUT", help="to score on")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument(
+        "--candidates",
+        nargs="+",
+        default=["8192:spaces", "16384:spaces", "32768:spaces"],
+        metavar="ENTRIES:SPLIT",
+    )
+    parser.add_argument(
+        "--tokens",
+        type=int,
+        default=3_000_000,
+        help="for 16,384 entries; others get what the same compute pays (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--shape", default="3x128", metavar="LAYERSxWIDTH", help="that is trained (%(default)s)"
+    )
+    parser.add_argument(
+        "--target",
+        default="12x512",
+        metavar="LAYERSxWIDTH",
+        help="whose compute is equal (%(default)s)",
+    )
+    parser.add_argument("--seeds", type=int, default=1, help="default: %(default)s")
+    parser.add_argument("--vocabulary-bytes", type=int, default=24_000_000)
+    parser.add_argument("--held-out-bytes", type=int, default=1_000_000)
+
+
+def add_training_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `parrotlet bench train`."""
+    parser.add_argument(
+        "--recipe",
+        default="cpu-9m",
+        metavar="NAME",
+        help="whose model and batch are taken; the optimiser is AdamW for all (%(default)s)",
+    )
+    parser.add_argument("--shape", metavar="LAYERSxWIDTH", help="of the model, heads of 64")
+    parser.add_argument("--context", type=int, metavar="TOKENS", help="of a row")
+    parser.add_argument("--rows", type=int, metavar="N", help="of a step")
+    parser.add_argument("--micro-rows", type=int, metavar="N", help="of one forward pass")
+    parser.add_argument(
+        "--corpus",
+        type=Path,
+        metavar="DIR",
+        help="a folder of `parrotlet corpus build` (default: the standard library)",
+    )
+    vocabulary = parser.add_mutually_exclusive_group()
+    vocabulary.add_argument(
+        "--tokenizer", type=Path, metavar="DIR", help="default: the bundled model's"
+    )
+    vocabulary.add_argument("--vocabulary", type=int, metavar="N", help="train one of N entries")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument(
+        "--precision", choices=("fp32", "bf16"), help="default: fp32 on a CPU, bf16 on a GPU"
+    )
+    parser.add_argument(
+        "--threads", type=int, default=os.cpu_count() or 1, help="default: %(default)s"
+    )
+    parser.add_argument("--rounds", type=int, default=3, help="default: %(default)s")
+    parser.add_argument("--steps", type=int, default=3, help="of a turn (default: %(default)s)")
+    parser.add_argument(
+        "--warmup", type=int, default=2, help="steps before the first round (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--only", nargs="+", default=[], metavar="NAME", help="parrotlet, codeparrot, nanogpt, ..."
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="every round's values")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="the table")
+
+
+def add_input_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `parrotlet bench input`."""
+    parser.add_argument(
+        "recipe",
+        nargs="?",
+        default="cpu-9m",
+        metavar="RECIPE",
+        help="whose data and model are measured (default: %(default)s)",
+    )
+    parser.add_argument("--corpus", metavar="DIR", help="instead of the recipe's")
+    parser.add_argument("--tokenizer", metavar="DIR", help="instead of the recipe's")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="override one field"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=10, help="for each kind of input (default: %(default)s)"
+    )
+    parser.add_argument("--steps", type=int, default=3, help="of the model (default: %(default)s)")
+
+
+def add_adapt_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `parrotlet bench adapt`."""
+    parser.add_argument(
+        "--holdout", type=Path, default=Path("corpora/holdout"), metavar="DIR", help="%(default)s"
+    )
+    parser.add_argument(
+        "--repositories",
+        nargs="+",
+        default=["lepture/authlib", "python/mypy", "pyglet/pyglet"],
+        metavar="OWNER/NAME",
+        help="of the hold-out, as if they were the user's own (default: %(default)s)",
+    )
+    parser.add_argument("--model", metavar="MODEL", help="default: the bundled one")
+    parser.add_argument(
+        "--minutes", type=float, default=30.0, help="for each repository (default: %(default)g)"
+    )
+    parser.add_argument(
+        "--lines", type=int, default=400, help="places in its held-out files (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--general-lines", type=int, default=200, help="places elsewhere (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--bytes", type=int, default=400_000, help="of text to score (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="try other settings: general_share, optimizer, learning_rate, muon_learning_rate, "
+        "weight_decay",
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")

@@ -12,13 +12,21 @@ import random
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache, partial
+from pathlib import Path
 
 import numpy as np
 from datasketch import MinHash, MinHashLSH
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from .crew import Crew, Stage
+
+FILTERS = "filters"
+RATIO = "characters per token"
+EXACT = "exact copies"
+SIGNATURES = "signatures"
+NEAR = "near-copies"
+"""Names of its stages."""
 
 PERMUTATIONS = 256
 THRESHOLD = 0.85
@@ -51,15 +59,14 @@ class Measures:
     few_assignments: bool
 
 
-_tokenizers: dict[str, Any] = {}
+@lru_cache(maxsize=1)
+def _tokenizer(file: Path) -> Tokenizer:
+    return Tokenizer.from_file(str(file))
 
 
-def tokens_of(item: tuple[str, str]) -> float:
-    """Characters per token of a text, by a tokenizer in JSON."""
-    text, tokenizer = item
-    if tokenizer not in _tokenizers:
-        _tokenizers[tokenizer] = Tokenizer.from_str(tokenizer)
-    return len(text) / max(1, len(_tokenizers[tokenizer].encode(text).ids))
+def characters_per_token(file: Path, text: str) -> float:
+    """Of a text, by the tokenizer in `file`."""
+    return len(text) / max(1, len(_tokenizer(file).encode(text).ids))
 
 
 def measures(text: str) -> Measures:
@@ -166,13 +173,19 @@ def extremes(texts: Sequence[str]) -> list[int]:
 
 
 def preprocess(
-    texts: Sequence[str], tokenizer: str, crew: Crew
+    texts: Sequence[str], tokenizer: Path, crew: Crew
 ) -> tuple[list[int], dict[str, Stage]]:
-    """Numbers of the texts that CodeParrot keeps, and the time of each of its stages."""
+    """Numbers of the texts that CodeParrot keeps, and the time of each of its stages.
+
+    Args:
+        texts: in memory.
+        tokenizer: ``tokenizer.json``.
+        crew: workers.
+    """
     stages: dict[str, Stage] = {}
-    found, stages["filters"] = crew.timed(lambda: list(crew.map(measures, texts)))
-    ratios, stages["characters per token"] = crew.timed(
-        lambda: list(crew.map(tokens_of, ((text, tokenizer) for text in texts)))
+    found, stages[FILTERS] = crew.timed(lambda: list(crew.map(measures, texts)))
+    ratios, stages[RATIO] = crew.timed(
+        lambda: list(crew.map(partial(characters_per_token, tokenizer), texts))
     )
 
     def choose() -> list[int]:
@@ -181,8 +194,8 @@ def preprocess(
         pairs = enumerate(zip(found, ratios, strict=True))
         return [number for number, (one, ratio) in pairs if _stays(one, ratio, unseen, chance)]
 
-    kept, stages["exact copies"] = crew.timed(choose)
-    signatures, stages["signatures"] = crew.timed(
+    kept, stages[EXACT] = crew.timed(choose)
+    signatures, stages[SIGNATURES] = crew.timed(
         lambda: list(crew.map(minhash, (texts[number] for number in kept)))
     )
 
@@ -195,5 +208,5 @@ def preprocess(
             drop |= {kept[place] for place in cluster} - {kept[cluster[i]] for i in stay}
         return drop
 
-    drop, stages["near-copies"] = crew.timed(reduce)
+    drop, stages[NEAR] = crew.timed(reduce)
     return [number for number in kept if number not in drop], stages

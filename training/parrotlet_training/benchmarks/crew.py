@@ -100,14 +100,16 @@ def _work(function: Callable[[Item], Result], part: list[Item]) -> tuple[Any, fl
     return results, time.process_time() - begin, os.getpid(), peak_memory()
 
 
-def peak_memory() -> int:
-    """Most bytes that this process has held in memory; 0 where the system does not say."""
-    status = Path("/proc/self/status")
+def peak_memory(process: int | None = None) -> int:
+    """Most bytes that a process, or this one, has held; 0 where the system does not say."""
+    status = Path(f"/proc/{process or 'self'}/status")
     if status.is_file():
         # not getrusage: there Linux counts what the parent held before it started this program
         for line in status.read_text(encoding="ascii", errors="replace").splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
+    if process is not None:
+        return 0
     try:
         import resource
     except ImportError:

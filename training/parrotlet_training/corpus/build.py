@@ -6,7 +6,9 @@ command goes on where an interruption, a full disk or a lost network stopped it.
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, closing
@@ -66,6 +68,16 @@ def check_target(folder: Path) -> None:
     """
     if folder.exists() and any(folder.iterdir()) and not (folder / MANIFEST).is_file():
         raise FileExistsError(f"{folder} is not empty and holds no corpus: choose another --out")
+
+
+def no_room(error: OSError, folder: Path) -> str | None:
+    """What to do if an error says that the build of `folder` found no room; None if it does not."""
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return None
+    return (
+        f"cannot write to {work_folder(folder)}: {os.strerror(error.errno)}: make room there and "
+        "run the same command again; it goes on where it stopped"
+    )
 
 
 def work_folder(folder: Path) -> Path:

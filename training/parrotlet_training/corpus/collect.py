@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
-from collections.abc import Iterator, Sequence
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
-from itertools import islice
 from pathlib import Path
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from tqdm import tqdm
 
@@ -17,17 +19,21 @@ from .document import RawFile
 from .filters import filters_from
 from .holdout import is_held_out, is_validation
 from .licences import is_permissive
-from .manifest import Manifest
+from .manifest import MANIFEST, Manifest
 from .near import Signatures
 from .process import Outcome, Processing, Workers
 from .recipe import CorpusRecipe
 from .reference import reference_entries
 from .selection import SIGNATURES
-from .sources import Source, SourceError
+from .sources import Changing, Source, SourceError
+from .sources.base import state_of
 from .spool import Entry, Origin, Spool
 
 MOST_KNOWN = 100_000
 """Repositories of a large data set whose fate is remembered."""
+
+_FORMAT = 2
+"""Of what a spool notes of its progress."""
 
 COMMIT_FILES = 20_000
 """Files after which a build notes how far it is, inside of one source."""
@@ -45,7 +51,8 @@ def collect(
 
     Args:
         sources: in a fixed order.
-        folder: of the spool; one of other sources or of another recipe is begun anew.
+        folder: of the spool; one of other sources or of another recipe is begun anew, and so is one
+            for which files were read that have changed since.
         recipe: what to take.
         bar: counts bytes.
         workers: processes that filter.
@@ -57,7 +64,12 @@ def collect(
     """
     identity = _identity(sources, recipe)
     spool = Spool(folder)
-    if spool.progress.get("identity") != identity:
+    known = spool.progress.get("states", [])
+    same = spool.progress.get("identity") == identity
+    if not same or known != [_state(source) for source in sources[: len(known)]]:
+        if spool.progress:
+            what = "files that it had read" if same else "its sources or options"
+            bar.write(f"{what} have changed: the build begins anew", file=sys.stderr)
         spool.close()
         shutil.rmtree(folder)
         spool = Spool(folder)
@@ -67,6 +79,7 @@ def collect(
         keep = len(spool) if recipe.near else 0
         rows = stack.enter_context(Signatures(folder / SIGNATURES, keep=keep))
         manifest = Manifest({})
+        states: list[str] = spool.progress.get("states", [])
         if spool.progress:
             manifest.add(spool.progress["manifest"])
 
@@ -78,6 +91,7 @@ def collect(
                     "source": source,
                     "file": file,
                     "manifest": manifest.progress(),
+                    "states": states,
                 }
             )
 
@@ -95,29 +109,46 @@ def collect(
         for place in range(first, len(sources)):
             source = sources[place]
             bar.set_postfix_str(source.repository[:30])
-            seen = skip if place == first else 0
-            origins = _Origins(source, recipe, manifest)
+            if place == len(states):
+                states.append(_state(source))
+            wanted = _Wanted(source, recipe, skip if place == first else 0)
+            taken = 0
             try:
-                for raw, origin, outcome in pool.run(
-                    _wanted(source, recipe, origins, seen), source.own
-                ):
-                    seen += 1
+                for raw, tag, outcome in pool.run(wanted, source.own):
+                    taken += 1
                     bar.update(len(raw.data))
-                    kept = _take(outcome, raw, origin, manifest)
+                    manifest.left_out.update(tag.passed_over)
+                    kept = _take(outcome, raw, tag.origin, manifest)
                     if kept is not None:
                         take(kept, outcome)
-                    if seen % COMMIT_FILES == 0:
-                        commit(place, seen)
+                    if taken % COMMIT_FILES == 0:
+                        commit(place, tag.files)
             except SourceError as error:
-                manifest.skipped_sources[source.repository] = str(error)
+                manifest.skipped_sources[source.repository] = _without_folders(str(error))
+            manifest.left_out.update(wanted.passed_over)
+            manifest.skipped_sources.update(wanted.refused)
             manifest.warnings += source.warnings
             commit(place + 1, 0)
+
+
+def _state(source: Source) -> str:
+    return source.state() if isinstance(source, Changing) else ""
+
+
+_ABSOLUTE = re.compile(r"(?<![\w.:/~])/(?:[^\s/:'\"]+/)+")
+
+
+def _without_folders(text: str) -> str:
+    """`text` with paths of this machine cut to their names: a manifest may be published."""
+    return _ABSOLUTE.sub("", text)
 
 
 def _identity(sources: Sequence[Source], recipe: CorpusRecipe) -> str:
     """What must agree for a build to go on."""
     named = [(source.kind, source.repository, source.commit) for source in sources]
-    text = json.dumps([named, recipe.to_dict()])
+    against = [Path(folder, MANIFEST) for folder in recipe.near.against] if recipe.near else []
+    compared = state_of([*against, *map(Path, recipe.decontaminate)])
+    text = json.dumps([_FORMAT, named, recipe.to_dict(), compared])
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -139,17 +170,58 @@ def _processing(recipe: CorpusRecipe) -> Processing:
     )
 
 
-class _Origins:
-    """The origin of each file of a source, or None where its repository is not wanted."""
+class _Tag(NamedTuple):
+    """What is known of a file before it is read.
 
-    def __init__(self, source: Source, recipe: CorpusRecipe, manifest: Manifest) -> None:
+    Attributes:
+        origin: where it comes from.
+        files: of its source, up to and with it.
+        passed_over: files just before it whose repositories are not wanted, by reason.
+    """
+
+    origin: Origin
+    files: int
+    passed_over: Mapping[str, int]
+
+
+class _Wanted:
+    """The files of a source whose repositories are wanted, after its first `skip` files.
+
+    Files are read ahead of what is done with them: so what is passed over is told along with the
+    next file, and what follows the last one in the end.
+    """
+
+    def __init__(self, source: Source, recipe: CorpusRecipe, skip: int) -> None:
         self._source = source
         self._recipe = recipe
-        self._manifest = manifest
+        self._skip = skip
         self._known: dict[tuple[str, str, str], Origin | str] = {}
+        self.passed_over: Counter[str] = Counter()
+        """After the end: by reason, what came after the last wanted file."""
+        self.refused: dict[str, str] = {}
+        """After the end: the source and why not, if it is of one repository that is not wanted."""
 
-    def of(self, raw: RawFile) -> Origin | None:
-        """None if the file is not to be read any further."""
+    def __iter__(self) -> Iterator[tuple[RawFile, _Tag]]:
+        source = self._source
+        if not source.many:  # one that is not wanted is not even read
+            found = self._of(RawFile(b"", ""))
+            if not isinstance(found, Origin):
+                self.refused[source.repository] = found
+                return
+        for number, raw in enumerate(source.files(self._recipe.max_bytes), 1):
+            if number <= self._skip:
+                continue
+            # what is no file of a repository, a damaged shard say, is counted as such
+            nowhere = source.many and raw.repository is None
+            found = raw.problem if nowhere and raw.problem is not None else self._of(raw)
+            if isinstance(found, Origin):
+                yield raw, _Tag(found, number, self.passed_over)
+                self.passed_over = Counter()
+            elif source.many:
+                self.passed_over[found] += 1
+
+    def _of(self, raw: RawFile) -> Origin | str:
+        """The origin of a file, or why its repository is not wanted."""
         source = self._source
         name = (
             source.repository if raw.repository is None else raw.repository,
@@ -160,14 +232,7 @@ class _Origins:
             if len(self._known) >= MOST_KNOWN:
                 self._known.clear()
             self._known[name] = self._decide(*name)
-        decision = self._known[name]
-        if isinstance(decision, Origin):
-            return decision
-        if source.many:
-            self._manifest.left_out[decision] += 1
-        else:
-            self._manifest.skipped_sources[name[0]] = decision
-        return None
+        return self._known[name]
 
     def _decide(self, repository: str, commit: str, licence: str) -> Origin | str:
         recipe = self._recipe
@@ -182,17 +247,6 @@ class _Origins:
         if not recipe.holdout and is_validation(repository, recipe.validation_share):
             split = "validation"
         return Origin(repository, commit, licence, self._source.kind, split)
-
-
-def _wanted(
-    source: Source, recipe: CorpusRecipe, origins: _Origins, skip: int
-) -> Iterator[tuple[RawFile, Origin]]:
-    """Files of wanted repositories, after the first `skip` of them."""
-    # a source of one repository that is not wanted is not even read
-    if not source.many and origins.of(RawFile(b"", "")) is None:
-        return
-    pairs = ((raw, origins.of(raw)) for raw in source.files(recipe.max_bytes))
-    yield from islice(((raw, origin) for raw, origin in pairs if origin is not None), skip, None)
 
 
 def _take(outcome: Outcome, raw: RawFile, origin: Origin, manifest: Manifest) -> Entry | None:

@@ -11,6 +11,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from tqdm import tqdm
+
 from ..typed_yaml import RecipeError
 from .decontamination import DecontaminationError
 from .filters import filters_from
@@ -24,7 +26,7 @@ _REFUSALS = (SourceError, RecipeError, DecontaminationError, SignaturesError, Co
 
 def build(arguments: argparse.Namespace) -> int:
     """Runs `parrotlet corpus build`."""
-    from .build import build_corpus, work_folder
+    from .build import build_corpus, no_room, work_folder
 
     folder = arguments.out.resolve()
     try:
@@ -40,7 +42,8 @@ def build(arguments: argparse.Namespace) -> int:
         sources, recipe = load()
         manifest = build_corpus(sources, folder, recipe, workers=arguments.workers)
     except _REFUSALS as error:
-        return _refuse(error)
+        full = no_room(error, folder) if isinstance(error, OSError) else None
+        return _refuse(error if full is None else full)
     except KeyboardInterrupt:
         print("\nstopped; the same command goes on", file=sys.stderr)
         return 130
@@ -53,7 +56,13 @@ def open_inputs(
     recipe: CorpusRecipe, clones: str, cache: Path
 ) -> tuple[Sequence[Source], CorpusRecipe]:
     """Sources of a recipe, and the recipe; what each machine of a cluster begins with."""
-    return open_sources(recipe, clones, cache), recipe
+    with tqdm(desc="opening", unit="source", delay=1, leave=False, disable=None) as bar:
+
+        def opened(done: int, of: int) -> None:
+            bar.total = of
+            bar.update(done - bar.n)
+
+        return open_sources(recipe, clones, cache, opened), recipe
 
 
 def cache_folder() -> Path:
@@ -152,6 +161,6 @@ def _build_on_cluster(
     return 0
 
 
-def _refuse(error: BaseException) -> int:
+def _refuse(error: BaseException | str) -> int:
     print(f"parrotlet: {error}", file=sys.stderr)
     return 1

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import multiprocessing
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from itertools import islice
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from .document import RawFile
 from .filters import Filter, first_reason
 from .licences import PERMISSIVE, header_licence, is_permissive
-from .spool import Origin
 from .text import UndecodableError, decode_python
 
 if TYPE_CHECKING:
@@ -82,6 +81,23 @@ class Outcome:
 
 def process(raw: RawFile, options: Processing, own: bool = False) -> Outcome:
     """Decodes, filters, redacts and rates one file; of an `own` one the licence does not matter."""
+    return process_all([raw], options, own)[0]
+
+
+def process_all(files: Iterable[RawFile], options: Processing, own: bool = False) -> list[Outcome]:
+    """`process` of each file; signatures cost less taken together."""
+    outcomes = [_without_signature(raw, options, own) for raw in files]
+    if options.signature:
+        from .near import signatures_of
+
+        places = [place for place, outcome in enumerate(outcomes) if outcome.reason is None]
+        rows = signatures_of(outcomes[place].text for place in places)
+        for place, row in zip(places, rows, strict=True):
+            outcomes[place] = replace(outcomes[place], signature=row)
+    return outcomes
+
+
+def _without_signature(raw: RawFile, options: Processing, own: bool) -> Outcome:
     if raw.problem is not None:
         return Outcome(raw.problem)
     if len(raw.data) < options.min_bytes:
@@ -112,16 +128,20 @@ def process(raw: RawFile, options: Processing, own: bool = False) -> Outcome:
         from .quality import quality
 
         level = quality(text, raw.path, raw.metadata)
-    row = None
-    if options.signature:
-        from .near import signature
-
-        row = signature(text)
-    digest = hashlib.sha256("".join(text.split()).encode("utf-8")).digest()
-    return Outcome(None, None, text, digest, redacted, level, row)
+    return Outcome(None, None, text, digest_of(text), redacted, level)
 
 
-Batch = list[tuple[RawFile, Origin]]
+_WHITE_SPACE = bytes(code for code in range(128) if chr(code).isspace())
+
+
+def digest_of(text: str) -> bytes:
+    """SHA-256 of a text without white space: copies have the same."""
+    if text.isascii():
+        kept = text.encode("ascii").translate(None, _WHITE_SPACE)
+    else:
+        kept = "".join(text.split()).encode("utf-8", "surrogatepass")
+    return hashlib.sha256(kept).digest()
+
 
 _options: Processing
 
@@ -129,10 +149,33 @@ _options: Processing
 def _begin(options: Processing) -> None:
     global _options
     _options = options
+    gc.freeze()  # what was imported lives for ever
 
 
-def _process_batch(batch: Batch, own: bool) -> list[Outcome]:
-    return [process(raw, _options, own) for raw, _ in batch]
+def _process_batch(files: list[RawFile], own: bool) -> list[Outcome]:
+    return process_all(files, _options, own)
+
+
+Tag = TypeVar("Tag")
+"""What goes with a file, and not to the workers."""
+
+Batch = list[tuple[RawFile, Tag]]
+
+
+def _batches(files: Iterable[tuple[RawFile, Tag]]) -> Iterator[Batch[Tag]]:
+    """Files by `BATCH`; what comes before an error of the source is not lost."""
+    batch: Batch[Tag] = []
+    try:
+        for file in files:
+            batch.append(file)
+            if len(batch) == BATCH:
+                yield batch
+                batch = []
+    except Exception:
+        yield batch
+        raise
+    if batch:
+        yield batch
 
 
 class Workers:
@@ -149,23 +192,44 @@ class Workers:
         self._ahead = 2 * workers
 
     def run(
-        self, files: Iterable[tuple[RawFile, Origin]], own: bool = False
-    ) -> Iterator[tuple[RawFile, Origin, Outcome]]:
-        """Outcome of each file; a few batches are on their way, however many files there are."""
+        self, files: Iterable[tuple[RawFile, Tag]], own: bool = False
+    ) -> Iterator[tuple[RawFile, Tag, Outcome]]:
+        """Outcome of each file; a few batches are on their way, however many files there are.
+
+        An error of the source comes after the outcomes of all files before it, so that what is
+        counted does not depend on the number of workers.
+        """
+        for batch, outcomes in self._outcomes(_batches(files), own):
+            for (raw, tag), outcome in zip(batch, outcomes, strict=True):
+                yield raw, tag, outcome
+
+    def _outcomes(
+        self, batches: Iterator[Batch[Tag]], own: bool
+    ) -> Iterator[tuple[Batch[Tag], list[Outcome]]]:
         if self._pool is None:
-            for raw, origin in files:
-                yield raw, origin, process(raw, self._options, own)
+            for batch in batches:
+                yield batch, process_all((raw for raw, _ in batch), self._options, own)
             return
-        iterator = iter(files)
-        waiting: deque[tuple[Batch, AsyncResult[list[Outcome]]]] = deque()
-        batch = list(islice(iterator, BATCH))
-        while batch or waiting:
-            while batch and len(waiting) < self._ahead:
-                waiting.append((batch, self._pool.apply_async(_process_batch, (batch, own))))
-                batch = list(islice(iterator, BATCH))
-            done, result = waiting.popleft()
-            for (raw, origin), outcome in zip(done, result.get(), strict=True):
-                yield raw, origin, outcome
+        waiting: deque[tuple[Batch[Tag], AsyncResult[list[Outcome]]]] = deque()
+        failure: Exception | None = None
+        more = True
+        while more or waiting:
+            while more and len(waiting) < self._ahead:
+                try:
+                    batch = next(batches)
+                except StopIteration:
+                    more = False
+                except Exception as error:
+                    more, failure = False, error
+                else:
+                    files = [raw for raw, _ in batch]
+                    result = self._pool.apply_async(_process_batch, (files, own))
+                    waiting.append((batch, result))
+            if waiting:
+                batch, result = waiting.popleft()
+                yield batch, result.get()
+        if failure is not None:
+            raise failure
 
     def close(self) -> None:
         """Ends the processes."""

@@ -9,25 +9,21 @@ hash, so the next run does not send it again.
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..hub.failure import PushError as PushError
+from ..hub.failure import check_name, failure, hub_token
 from .report.manifest import MANIFEST_FILE, CorpusError, CorpusManifest, read_manifest
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
 SPLITS = ("train", "validation")
-_NAME = re.compile(r"[A-Za-z0-9_](?:[\w.-]{0,94}[A-Za-z0-9_])?", re.ASCII)
 _SHARD = re.compile(r"data/(?:train|validation)-\d+\.parquet")
-
-
-class PushError(RuntimeError):
-    """A corpus cannot be published; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -81,18 +77,12 @@ def push(
         PushError: if the name is malformed, there is no token or no network, or the Hub refuses.
         CorpusError: if the corpus cannot be read, is damaged, or is of the hold-out.
     """
-    _check_name(repo_id)
+    check_name(repo_id)
     manifest = read_manifest(corpus)
     shards = _shards(corpus, manifest)
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # read at import
-    from huggingface_hub import HfApi, get_token
+    token = hub_token()
+    from huggingface_hub import HfApi
 
-    token = get_token()
-    if not token:
-        raise PushError(
-            "there is no token for the Hub: run `hf auth login`, or set HF_TOKEN to a token that "
-            "may write"
-        )
     if not (corpus / "README.md").is_file():
         from .card import write_card
 
@@ -103,20 +93,7 @@ def push(
     except (PushError, CorpusError):
         raise
     except Exception as error:  # of several libraries: HTTP, sockets, files, malformed answers
-        raise PushError(_failure(error, repo_id, token)) from None  # its text may hold the token
-
-
-def _check_name(repo_id: str) -> None:
-    parts = repo_id.split("/")
-    if (
-        len(parts) != 2
-        or not all(_NAME.fullmatch(part) for part in parts)
-        or re.search(r"--|\.\.|\.git$", repo_id)
-    ):
-        raise PushError(
-            f"{repo_id!r} cannot name a dataset: give owner/name, each of up to 96 letters, "
-            "digits, '-', '_' and '.', beginning and ending with a letter or digit"
-        )
+        raise failure(error, repo_id, token) from None  # its text may hold the token
 
 
 def _shards(corpus: Path, manifest: CorpusManifest) -> dict[str, str]:
@@ -208,32 +185,3 @@ def _sha256(file: Path) -> str:
 
 def _git_hash(content: bytes) -> str:
     return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
-
-
-def _failure(error: Exception, repo_id: str, token: str) -> str:
-    """One line that says what failed and what to do."""
-    from huggingface_hub.errors import HfHubHTTPError
-
-    status = None
-    if isinstance(error, HfHubHTTPError):
-        status = getattr(getattr(error, "response", None), "status_code", None)
-    causes: list[BaseException] = [error]
-    while (cause := causes[-1].__cause__ or causes[-1].__context__) and len(causes) < 8:
-        causes.append(cause)
-        if status is None and isinstance(cause, HfHubHTTPError):
-            status = getattr(getattr(cause, "response", None), "status_code", None)
-    words = re.sub(r"For more information check: \S+", "", str(error))
-    words = " ".join(words.split()) or type(error).__name__
-    words = words.replace(token, "***")[:300]
-    if status == 401:
-        return f"the Hub refuses the token: get one that may write, then `hf auth login` ({words})"
-    if status == 403:
-        return f"the token may not write to {repo_id}: use one of its owner that may ({words})"
-    if status is None and any(isinstance(c, OSError) or _is_transport(c) for c in causes):
-        return f"the Hub cannot be reached: check the network and run this again ({words})"
-    return f"cannot publish {repo_id}: {words}; what was sent is kept, so run this again to go on"
-
-
-def _is_transport(error: BaseException) -> bool:
-    """Whether it is an error of the HTTP client's connection, whichever client that is."""
-    return any(kind.__name__ == "TransportError" for kind in type(error).__mro__)

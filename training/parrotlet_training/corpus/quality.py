@@ -15,10 +15,13 @@ from __future__ import annotations
 import keyword
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from parrotlet_tokenizer.specials import QUALITY_LEVELS
+
+from .runs import has_longer_line
 
 METADATA_KEYS = ("stars", "dependents")
 """What `quality` heeds of outside metadata: stars of the repository; packages that depend on it."""
@@ -66,25 +69,29 @@ class Signals:
 
 _STRING = re.compile(
     r"'''(?:\\.|[^\\])*?(?:'''|\Z)|\"\"\"(?:\\.|[^\\])*?(?:\"\"\"|\Z)"
-    r"|'(?:\\.|[^'\\\n])*+'?|\"(?:\\.|[^\"\\\n])*+\"?|[ \t]*+#[^\n]*+",
+    r"|'(?:\\.|[^'\\\n])*+'?|\"(?:\\.|[^\"\\\n])*+\"?|#[^\n]*+",
     re.S,
 )
-_DEFINITION = re.compile(r"^[ \t]*(?:async[ \t]+)?(def|class)\b", re.M)
+# A line begins with the line feed before it: to look for one is faster than to look for "^".
+_DEFINITION = re.compile(r"\n[ \t]*(?:async[ \t]+)?(def|class)\b")
 # On code whose comments are gone and whose strings are "" (or ''' ''' for triple quotes).
 _DOCUMENTED = re.compile(
-    r"^[ \t]*(?:async[ \t]+)?(?:def|class)\b[^\n]*:[ \t]*\n\s*[rRuU]?(?:'''|\"\"[ \t]*\n)", re.M
+    r"\n[ \t]*(?:async[ \t]+)?(?:def|class)\b[^\n]*:[ \t]*\n\s*[rRuU]?(?:'''|\"\"[ \t]*(?=\n))"
 )
 _MODULE_DOCSTRING = re.compile(r"\A\s*[rRuU]?(?:'''|\"\")")
-_ANNOTATED = re.compile(r"^[ \t]*(?:async[ \t]+)?def[ \t]+\w+\([^)]*(?::[ \t]*\w|\)[ \t]*->)", re.M)
-_COMMENT = re.compile(r"^[ \t]*#(?!!)[^\n]*", re.M)
+_ANNOTATED = re.compile(r"\n[ \t]*(?:async[ \t]+)?def[ \t]+\w+\([^)]*(?::[ \t]*\w|\)[ \t]*->)")
+_COMMENT = re.compile(r"\n([ \t]*#(?!!)[^\n]*)")
 _CODE_IN_COMMENT = re.compile(
     r"^[ \t]*#+[ \t]*(?:(?:def|class|if|for|while|elif|with)\b.*:[ \t]*$|(?:import|from|return|del)"
     r"[ \t]+\w+[\w.]*(?:[ \t]+import\b.*)?$|@\w|[\w.\[\]'\"]+[ \t]*[-+*/]?=[ \t]*\S|[\w.]+\(.*\)$)",
     re.M,
 )
 _NAME = re.compile(r"[A-Za-z_]\w*")
-_UNTIDY = re.compile(r"[ \t]\n|;|,(?![\s)\]}])")
-_INDENTATION = re.compile(r"^([ \t]+)(?=[^\s])", re.M)
+_NOT_IN_NAME = bytes(
+    code if chr(code).isalnum() or code == 95 else 32 for code in range(128)
+) + bytes(128)
+_TIGHT_COMMA = re.compile(r",(?![\s)\]}])")
+_INDENTATION = re.compile(r"\n([ \t]+)(?=\S)")
 _BRACKETS = re.compile(r"[(\[{][^()\[\]{}]*[)\]}]")
 _KEYWORD_NAMES = frozenset(keyword.kwlist) | {"self", "cls"}
 # Kinds of constructs: words, one of which must be there, and what then decides (or nothing more).
@@ -135,15 +142,19 @@ def signals(text: str, path: str = "") -> Signals:
         text: its content, with line feeds as line ends.
         path: inside its repository, with forward slashes.
     """
-    code = _STRING.sub(_plain, text)
-    lines = max(1, sum(1 for line in text.split("\n") if line.strip()))
+    code = f"\n{_without_strings(text)}"
+    every = text.split("\n")
+    lines = max(1, sum(map(bool, map(str.strip, every))))
+    wide = sum(length > 120 for length in map(len, every)) if has_longer_line(text, 120) else 0
     kinds = _DEFINITION.findall(code)
     functions = kinds.count("def")
     flat = _BRACKETS.sub("()", _BRACKETS.sub("", code))  # headers on one line
     documented = len(_DOCUMENTED.findall(flat)) + (_MODULE_DOCSTRING.match(code) is not None)
-    comments = _COMMENT.findall(text)
-    names = set(_NAME.findall(code)) - _KEYWORD_NAMES
-    code_lines = max(1, code.count("\n"))
+    comments = _COMMENT.findall(f"\n{text}")
+    names = _names(code)
+    code_lines = max(1, code.count("\n") - 1)
+    untidy = code.count(" \n") + code.count("\t\n") + code.count(";")
+    untidy += len(_TIGHT_COMMA.findall(code))
     return Signals(
         lines=lines,
         definitions=len(kinds),
@@ -154,8 +165,8 @@ def signals(text: str, path: str = "") -> Signals:
             sum(_CODE_IN_COMMENT.match(line) is not None for line in comments), comments
         ),
         name_length=_share(sum(map(len, names)), names),
-        wide=sum(len(line) > 120 for line in text.split("\n")) / lines,
-        untidy=min(1.0, len(_UNTIDY.findall(code)) / code_lines),
+        wide=wide / lines,
+        untidy=min(1.0, untidy / code_lines),
         off_grid=_off_grid(flat),
         modern=_kinds(code, _MODERN),
         legacy=_kinds(code, _LEGACY),
@@ -171,11 +182,32 @@ def _kinds(code: str, constructs: tuple[_Construct, ...]) -> int:
     )
 
 
-def _plain(match: re.Match[str]) -> str:
-    found = match[0]
-    if found[0] in "# \t":
-        return ""
-    return "''' '''" if found[:3] in ("'''", '"""') else '""'
+def _without_strings(text: str) -> str:
+    """`text` with empty strings, and without comments and the blanks before them."""
+    parts: list[str] = []
+    done = 0
+    for match in _STRING.finditer(text):
+        start, end = match.span()
+        if text[start] == "#":
+            parts.append(text[done:start].rstrip(" \t"))
+        else:
+            parts.append(text[done:start])
+            quotes = text[start : min(start + 3, end)]
+            parts.append("''' '''" if quotes in ("'''", '"""') else '""')
+        done = end
+    parts.append(text[done:])
+    return "".join(parts)
+
+
+def _names(code: str) -> set[str]:
+    """Names in `code` that are no keywords."""
+    if code.isascii():  # what begins with digits goes on with a name: 1e5, 0x1F
+        words = set(code.encode("ascii").translate(_NOT_IN_NAME).decode("ascii").split())
+        names = {word.lstrip("0123456789") for word in words}
+        names.discard("")
+    else:
+        names = set(_NAME.findall(code))
+    return names - _KEYWORD_NAMES
 
 
 def _share(count: int, of: list[str] | set[str]) -> float:
@@ -184,15 +216,17 @@ def _share(count: int, of: list[str] | set[str]) -> float:
 
 def _off_grid(flat: str) -> float:
     """Of lines that open or continue a block; those inside brackets are aligned at will."""
-    blanks = _INDENTATION.findall(flat)
+    blanks = Counter(_INDENTATION.findall(flat))
     if not blanks:
         return 0.0
-    tabs = sum("\t" in blank for blank in blanks)
-    if tabs == len(blanks):
+    count = blanks.total()
+    tabs = sum(number for blank, number in blanks.items() if "\t" in blank)
+    if tabs == count:
         return 0.0
-    unit = 4 if sum(len(b) % 4 == 0 for b in blanks) * 2 >= len(blanks) else 2
-    off = sum("\t" in blank or len(blank) % unit != 0 for blank in blanks)
-    return off / len(blanks)
+    fours = sum(number for blank, number in blanks.items() if len(blank) % 4 == 0)
+    unit = 4 if fours * 2 >= count else 2
+    off = sum(number for blank, number in blanks.items() if "\t" in blank or len(blank) % unit != 0)
+    return off / count
 
 
 def points(found: Signals, metadata: Mapping[str, float] | None = None) -> float:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import string
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -22,6 +23,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any, NamedTuple
+
+from .runs import Run
 
 EMAIL = "<EMAIL>"
 KEY = "<KEY>"
@@ -150,7 +153,7 @@ _BASE64_RUN = re.compile(r"(?:(?<=\\n)|(?<![\\A-Za-z0-9+/=]))[A-Za-z0-9+/=]{8,}"
 
 def _private_keys(text: str) -> Iterator[_Span]:
     """Whole blocks within one string; of a block in many strings, the runs of base64."""
-    if " KEY" not in text or "-----BEGIN" not in text:
+    if "-----BEGIN" not in text:
         return
     for match in _PRIVATE_KEY.finditer(text):
         body = match["body"]
@@ -168,8 +171,8 @@ def _private_keys(text: str) -> Iterator[_Span]:
 # ---------------------------------------------------------------------------------- other secrets
 
 # A line can hold a secret only if it has a digit and a long run of a secret's characters.
-_LINE_WITH_DIGIT = re.compile(r"^[^\n0-9]*+[0-9][^\n]*+", re.M)
-_RUN = re.compile(r"[A-Za-z0-9+/=_-]{16}")
+_DIGIT = re.compile(r"[0-9]")
+_RUN = Run(f"{string.ascii_letters}{string.digits}+/=_-".encode(), 16)
 _TOKEN_CHARACTERS = re.compile(r"[A-Za-z0-9_+/=.:~-]+")
 _NAMES_SECRET = re.compile(
     r"secret|passw|passphrase|pwd|token|credential|api_?key|apikey|private_?key|access_?key"
@@ -190,6 +193,42 @@ _NEWER = re.compile(
 _LAST_ESCAPE = re.compile(r"(?:\\[nrt])+$")  # detect-secrets' base64 takes backslashes for part
 # Their patterns also fit long dotted names and words in capitals.
 _LOOSE = frozenset({"Artifactory Credentials", "Discord Bot Token"})
+
+
+# A line without any of these has nothing that the plugin's patterns match; a plugin that is not
+# named is always asked. Small letters stand for either case.
+_HINTS = {
+    "AWS Access Key": ("A3T", "ABIA", "ACCA", "AKIA", "ASIA", "aws"),
+    "Artifactory Credentials": ("AKC", "AP"),
+    "Azure Storage Account access key": ("accountkey=",),
+    "Cloudant Credentials": ("cl",),
+    "GitHub Token": ("ghp_", "gho_", "ghu_", "ghs_", "ghr_"),
+    "GitLab Token": ("gl", "GR1348941"),
+    "IBM COS HMAC Credentials": ("secret",),
+    "IBM Cloud IAM Key": ("key", "pw", "pass", "token"),
+    "JSON Web Token": ("eyj",),
+    "Mailchimp Access Key": ("-us",),
+    "NPM tokens": ("_authtoken",),
+    "OpenAI Token": ("T3BlbkFJ",),
+    "PyPI Token": ("pypi-ag",),
+    "SendGrid API Key": ("SG.",),
+    "Slack Token": ("xox", "slack"),
+    "SoftLayer Credentials": ("sl", "softlayer"),
+    "Square OAuth Secret": ("sq0csp-",),
+    "Stripe Access Key": ("k_live_",),
+    "Telegram Bot Token": (":",),
+    "Twilio API Key": ("AC", "SK"),
+}
+
+
+def may_hold(line: str, plugin: str) -> bool:
+    """Whether a line can hold what a plugin of detect-secrets looks for, by its name."""
+    hints = _HINTS.get(plugin)
+    # outside of ASCII, patterns that take either case also take other letters
+    if hints is None or not line.isascii():
+        return True
+    lowered = line.lower()
+    return any(hint in lowered or hint in line for hint in hints)
 
 
 @lru_cache(maxsize=1)
@@ -218,9 +257,9 @@ def _entropy_plugins(base64_limit: float, hex_limit: float) -> tuple[Any, Any]:
 
 
 def _secrets(text: str, base64_limit: float, hex_limit: float) -> Iterator[_Span]:
-    for place in _LINE_WITH_DIGIT.finditer(text):
-        line, start = place[0], place.start()
-        if not _RUN.search(line):
+    for start, end in _RUN.lines(text):
+        line = text[start:end]
+        if not _DIGIT.search(line):
             continue
         for a, b in (*_of_known_format(line), *_of_high_entropy(line, base64_limit, hex_limit)):
             yield _Span(start + a, start + b, "key", KEY)
@@ -231,6 +270,8 @@ def _of_known_format(line: str) -> Iterator[tuple[int, int]]:
         yield match.span()
     for plugin in _format_plugins():
         name = plugin.secret_type
+        if not may_hold(line, name):
+            continue
         for pattern in plugin.denylist:
             for match in pattern.finditer(line):
                 if name == "JSON Web Token" and not plugin.is_formally_valid(match[0]):
@@ -265,15 +306,16 @@ def _of_high_entropy(line: str, base64_limit: float, hex_limit: float) -> Iterat
         is_sequential_string,
     )
 
+    if '"' not in line and "'" not in line:
+        return
     base64, hexadecimal = _entropy_plugins(base64_limit, hex_limit)
-    names_hash = _NAMES_HASH.search(line) is not None
     for match in base64.regex.finditer(line):
         value = _LAST_ESCAPE.sub("", match[2])
         if (
-            "\\" not in value
-            and 20 <= len(value) <= 200  # longer ones are data
-            and not names_hash
+            20 <= len(value) <= 200  # longer ones are data
+            and "\\" not in value
             and _is_random(value)
+            and not _NAMES_HASH.search(line)
             and not _is_made_up(value)
             and base64.calculate_shannon_entropy(value) > base64_limit
             and not is_sequential_string(value)
@@ -281,12 +323,12 @@ def _of_high_entropy(line: str, base64_limit: float, hex_limit: float) -> Iterat
             and not is_likely_id_string(value, line, base64)
         ):
             yield match.start(2), match.start(2) + len(value)
-    if names_hash or not _NAMES_SECRET.search(line):
-        return
     for match in hexadecimal.regex.finditer(line):
         value = match[2]
         if (
             16 <= len(value) <= 200
+            and _NAMES_SECRET.search(line)
+            and not _NAMES_HASH.search(line)
             and not value.isdigit()
             and not _is_made_up(value)
             and not _repeats(value)
@@ -323,9 +365,11 @@ def _is_random(value: str) -> bool:
 
 # ---------------------------------------------------------------------------------- e-mail
 
-_ADDRESS = re.compile(
-    r"(?<![\w.+%@/-])[A-Za-z0-9][A-Za-z0-9._%+-]{0,63}@"
-    r"((?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+(?:[A-Za-z]{2,24}))(?![\w@-]|\.\w|\()"
+# What stands before an at sign and after it; looking for both at once is slow.
+_USER = re.compile(r"(?<![\w.+%@/-])[A-Za-z0-9][A-Za-z0-9._%+-]{0,63}\Z")
+_USER_CHARACTERS = frozenset(f"{string.ascii_letters}{string.digits}._%+-")
+_DOMAIN = re.compile(
+    r"@((?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+(?:[A-Za-z]{2,24}))(?![\w@-]|\.\w|\()"
 )
 # RFC 2606 and RFC 6761.
 _RESERVED_DOMAIN = re.compile(
@@ -336,13 +380,16 @@ _ACCOUNT_OF_HOST = frozenset({"git", "hg", "svn"})  # git@github.com: an address
 
 def _emails(text: str) -> Iterator[_Span]:
     at = text.find("@")
-    if at < 0:
-        return
-    for match in _ADDRESS.finditer(text, max(0, at - 65)):
-        user = match[0].partition("@")[0].lower()
-        if user in _ACCOUNT_OF_HOST or _RESERVED_DOMAIN.search(match[1]):
-            continue
-        yield _Span(*match.span(), "email", EMAIL)
+    while at >= 0:
+        if text[at - 1 : at] in _USER_CHARACTERS and (domain := _DOMAIN.match(text, at)):
+            user = _USER.search(text, max(0, at - 65), at)
+            if (
+                user is not None
+                and user[0].lower() not in _ACCOUNT_OF_HOST
+                and not _RESERVED_DOMAIN.search(domain[1])
+            ):
+                yield _Span(user.start(), domain.end(), "email", EMAIL)
+        at = text.find("@", at + 1)
 
 
 # ---------------------------------------------------------------------------------- IP addresses
@@ -367,11 +414,20 @@ _RESOLVERS = frozenset(
 )
 
 
+# Without a number between dots there is no address, nor without four digits before a colon.
+_DOTTED = bytes(b"0."[c == 46] if c in b"0123456789." else 32 for c in range(256))
+_NUMBERS = (b".0.", b".00.", b".000.")
+_COLONS = bytes(b"0:"[c == 58] if c in b"0123456789abcdefABCDEF:" else 32 for c in range(256))
+_GROUP = b"0000:"
+
+
 def _ip_addresses(text: str) -> Iterator[_Span]:
-    for match in _IPV4.finditer(text):
+    data = text.encode("ascii", "replace")
+    dotted = data.translate(_DOTTED)
+    for match in _IPV4.finditer(text) if any(one in dotted for one in _NUMBERS) else ():
         if not _is_kept(match[0]) and not _is_version(text, match):
             yield _Span(*match.span(), "ip_address", IP_ADDRESS)
-    for match in _IPV6.finditer(text):
+    for match in _IPV6.finditer(text) if _GROUP in data.translate(_COLONS) else ():
         if len([part for part in match[0].split(":") if part]) >= 3 and not _is_kept(match[0]):
             yield _Span(*match.span(), "ip_address", IP_ADDRESS)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -65,11 +66,20 @@ class ShardWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if kind is None:
+        if kind is not None:
+            self._abandon()
+            return
+        try:
             self._flush()
             self._finish()
-        elif self._writer is not None:
-            self._writer.close()
+        except BaseException:
+            self._abandon()
+            raise
+
+    def _abandon(self) -> None:
+        if self._writer is not None:
+            with suppress(OSError):  # a full disk refuses the end of the file too
+                self._writer.close()
             self._aside().unlink(missing_ok=True)
 
     def _name(self) -> str:

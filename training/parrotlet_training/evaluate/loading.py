@@ -8,9 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from transformers import GPT2LMHeadModel
+from transformers.utils import logging
 
 from parrotlet_server.bundle.export import restore_checkpoint
 from parrotlet_server.bundle.manifest import is_bundle
+
+logging.disable_progress_bar()  # for models that load in a blink
 
 
 class ModelError(ValueError):

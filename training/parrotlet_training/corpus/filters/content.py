@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+import string
 from dataclasses import dataclass
 from typing import ClassVar
+
+from ..runs import Run
 
 _LITERAL = (
     r"[bBrRuU]{0,2}'(?:\\.|[^'\\\n])*+'"
@@ -16,7 +19,14 @@ _DATA_LINE = re.compile(
     rf"^[ \t]*+(?!\"\"\"|''')(?:(?:{_LITERAL})|[\[\](){{}},:\\ \t+*-])++(?:#[^\n]*+)?$",
     re.M,
 )
+# A line that `_DATA_LINE` surely does not take, by what it begins with: a name, a comment, ....
+_OTHER_LINE = re.compile(
+    r"^[ \t]*+(?:(?![bBrRuU]{1,2}['\"]|None|True|False)[A-Za-z_@#=/<>|&%^~!;$?`]|\"\"\"|\'\'\')"
+    r"[^\n]*+",
+    re.M,
+)
 _BLOB = re.compile(r"(?:[A-Za-z0-9+/]{60,}+=*|(?:\\x[0-9a-fA-F]{2}){8,}|(?:\\u[0-9a-fA-F]{4}){8,})")
+_BASE64 = Run(f"{string.ascii_letters}{string.digits}+/".encode(), 60)
 
 
 @dataclass(frozen=True)
@@ -44,11 +54,20 @@ class DataLike:
         """See `Filter`."""
         if len(text) < self.minimum:
             return False
-        in_blobs = sum(map(len, _BLOB.findall(text)))
-        if in_blobs > self.blobs * len(text):
-            return True
+        # what escapes take up at most; the search for blobs is slow
+        escaped = 4 * text.count("\\x") + 6 * text.count("\\u") if "\\" in text else 0
+        if escaped > self.blobs * len(text) or _BASE64.within(text):
+            in_blobs = sum(map(len, _BLOB.findall(text)))
+            if in_blobs > self.blobs * len(text):
+                return True
+        most = self.lines * len(text)
+        left = len(text) + 1  # characters, line feeds included, of lines that may be data
+        for line in _OTHER_LINE.finditer(text):
+            left -= line.end() - line.start() + 1
+            if left <= most:
+                return False
         in_lines = sum(len(line) + 1 for line in _DATA_LINE.findall(text))
-        return in_lines > self.lines * len(text)
+        return in_lines > most
 
 
 _CELL = re.compile(

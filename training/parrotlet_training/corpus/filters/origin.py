@@ -54,6 +54,12 @@ _GENERATORS = (
     r"lextab\.py\. this file automatically created by ply",
 )
 _GENERATOR = re.compile("|".join(_GENERATORS).replace(" ", r"[\s#]+"), re.I | re.S)
+# Each of the patterns, which are slow, has one of these in it.
+_GENERATOR_WORDS = (
+    *("generated", "created by", "resource object code", "wxglade", "swagger-codegen"),
+    *("edit this file", "edit manually", "edit by hand", "openapi generator"),
+    *("modify this file", "modify manually", "modify by hand", "openapi-generator.tech"),
+)
 _GENERATED_PATH = re.compile(
     r"(?:_pb2(?:_grpc)?|(?:^|/)(?:parsetab|lextab|_sysconfigdata\w*))\.py$"
 )
@@ -93,4 +99,16 @@ class Generated:
         if any(mark in first for mark in _FIRST_LINES):
             return True
         head = _HEAD.match(top)
-        return head is not None and _GENERATOR.search(head[0]) is not None
+        return (
+            head is not None
+            and may_name_generator(head[0])
+            and _GENERATOR.search(head[0]) is not None
+        )
+
+
+def may_name_generator(head: str) -> bool:
+    """Whether the patterns are worth a look."""
+    if not head.isascii():  # where "ignore case" takes more than the other case
+        return True
+    plain = " ".join(head.replace("#", " ").lower().split())
+    return any(word in plain for word in _GENERATOR_WORDS)

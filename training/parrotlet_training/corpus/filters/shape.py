@@ -9,6 +9,8 @@ from typing import ClassVar
 
 from parrotlet_tokenizer import CodeTokenizer
 
+from ..runs import has_longer_line
+
 
 @dataclass(frozen=True)
 class LongLines:
@@ -26,11 +28,12 @@ class LongLines:
 
     def __call__(self, text: str, path: str = "") -> bool:
         """See `Filter`."""
-        lines = text.split("\n")
-        return max(map(len, lines)) > self.longest or len(text) > self.mean * len(lines)
+        if len(text) > self.mean * (text.count("\n") + 1):
+            return True
+        return has_longer_line(text, self.longest)
 
 
-_NOT_ALPHANUMERIC = {code: None for code in range(128) if not chr(code).isalnum()}
+_NOT_ALPHANUMERIC = bytes(code for code in range(128) if not chr(code).isalnum())
 
 
 @dataclass(frozen=True)
@@ -47,9 +50,18 @@ class NotAlphanumeric:
 
     def __call__(self, text: str, path: str = "") -> bool:
         """See `Filter`."""
-        kept = text.translate(_NOT_ALPHANUMERIC)
-        count = len(kept) if kept.isascii() else sum(map(str.isalnum, kept))
-        return count < self.share * len(text)
+        least = self.share * len(text)
+        # the first half of most files has enough, and in ASCII alone
+        return (
+            _alphanumeric(text[: len(text) // 2]) < least
+            and _alphanumeric(text) < least
+            and (text.isascii() or sum(map(str.isalnum, text)) < least)
+        )
+
+
+def _alphanumeric(text: str) -> int:
+    """Letters and digits of ASCII."""
+    return len(text.encode("ascii", "ignore").translate(None, _NOT_ALPHANUMERIC))
 
 
 @dataclass(frozen=True)

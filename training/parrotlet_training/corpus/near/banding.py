@@ -5,8 +5,10 @@ Leskovec, Rajaraman, Ullman, "Mining of Massive Datasets", section 3.4.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,16 +62,15 @@ class Buckets:
 
     def __init__(self, signatures: NDArray[np.uint32], bands: int, rows: int, folder: Path) -> None:
         count = len(signatures)
-        keys = np.memmap(folder / "keys.u64", np.uint64, "w+", shape=(bands, max(count, 1)))
+        shape = (bands, max(count, 1))
+        keys = _on_disk(folder / "keys.u64", np.dtype(np.uint64), shape)
         for start in range(0, count, _BLOCK):
             block = signatures[start : start + _BLOCK, : bands * rows].astype(np.uint64)
             keys[:, start : start + len(block)] = _band_keys(block, bands, rows)
         self._keys = keys
         # a text without tokens is like no other
         self._empty = np.flatnonzero(signatures[:, PERMUTATIONS] == 0)
-        self.numbers = np.memmap(
-            folder / "buckets.i32", np.int32, "w+", shape=(bands, max(count, 1))
-        )
+        self.numbers = _on_disk(folder / "buckets.i32", np.dtype(np.int32), shape)
         """Bucket of a document within a band, shape (bands, documents); -1 where it is alone."""
         self._count = count
 
@@ -97,6 +98,22 @@ class Buckets:
             bounds = np.append(np.flatnonzero(first), len(members))
             numbers[members] = np.cumsum(first) - 1
             yield members, bounds
+
+
+def _on_disk(file: Path, dtype: np.dtype[Any], shape: tuple[int, int]) -> NDArray[Any]:
+    """Zeros in a file that has its room: where a map has none, the system ends the process.
+
+    Raises:
+        OSError: if the disk is full.
+    """
+    size = dtype.itemsize * shape[0] * shape[1]
+    with file.open("wb") as empty:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(empty.fileno(), 0, size)
+        else:
+            for start in range(0, size, 1 << 20):
+                empty.write(bytes(min(1 << 20, size - start)))
+    return np.memmap(file, dtype, "r+", shape=shape)
 
 
 def _band_keys(block: NDArray[np.uint64], bands: int, rows: int) -> NDArray[np.uint64]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from .banding import Buckets
 from .likeness import Likeness
-from .shingles import jaccard, shingles
+from .shingles import jaccard, shingles_of
 from .spill import Spill
 
 Read = Callable[[NDArray[np.int64]], Iterable[str]]
@@ -46,9 +46,7 @@ class Election:
         """Decides on the documents of `chunk`, which belong to `components`, shape (n,) both."""
         numbers = np.sort(chunk)
         texts = read(numbers)
-        self._held = {
-            number: shingles(text) for number, text in zip(numbers.tolist(), texts, strict=True)
-        }
+        self._held = dict(zip(numbers.tolist(), shingles_of(texts), strict=True))
         buckets = self._buckets[:, chunk].T.tolist()
         kept_before = len(self._kept)
         for number, component, places in zip(

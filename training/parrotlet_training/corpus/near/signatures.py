@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from array import array
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rensa import RMinHash
 
-from .shingles import GRAM, shingles
+from .shingles import GRAM, shingles_of
 
 PERMUTATIONS = 128
 """Minima in a signature; the standard error of an estimate is at most 0.044."""
@@ -48,14 +49,15 @@ def signature(text: str) -> NDArray[np.uint32]:
 
 def signatures_of(texts: Iterable[str]) -> NDArray[np.uint32]:
     """The rows of several texts, shape (texts, 129): the work of one call to a worker process."""
-    sets = [shingles(text) for text in texts]
+    sets = list(shingles_of(texts))
     sizes = np.array([len(found) for found in sets], np.uint64)
     rows = np.empty((len(sets), SIGNATURE_WIDTH), np.uint32)
     if sets:
         bounds = np.concatenate((np.zeros(1, np.uint64), np.cumsum(sizes)))
         flat = np.concatenate(sets)
         minima = RMinHash.digest_matrix_from_flat_token_hashes(flat, bounds, PERMUTATIONS, _SEED)
-        rows[:, :PERMUTATIONS] = minima.to_rows()
+        for row, values in zip(rows, minima.to_rows(), strict=True):
+            row[:PERMUTATIONS] = array("I", values)  # numpy itself takes twice as long over a list
         rows[:, PERMUTATIONS] = sizes
     return rows
 

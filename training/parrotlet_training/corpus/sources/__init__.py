@@ -1,7 +1,7 @@
 """Where Python comes from: one module for each kind of source."""
 
 from .archive import Archive
-from .base import Source, SourceError
+from .base import Changing, Source, SourceError
 from .bigquery import BigQueryExport
 from .distribution import Distribution, repository_of
 from .folder import Folder, standard_library
@@ -13,6 +13,7 @@ from .repository import GitRepository
 __all__ = [
     "Archive",
     "BigQueryExport",
+    "Changing",
     "Distribution",
     "Folder",
     "GitRepository",

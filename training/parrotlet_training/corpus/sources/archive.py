@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ..document import TOO_LARGE, UNREADABLE, RawFile
 from ..licences import MAX_LICENCE_BYTES, detect, is_licence_file
-from .base import DETECT, UNSAFE_PATH, Excluded, SourceError, valid_text, without
+from .base import DETECT, UNSAFE_PATH, Excluded, SourceError, state_of, valid_text, without
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 
@@ -65,6 +65,10 @@ class Archive:
             inside = {name.removeprefix(self._top): text for name, text in texts.items()}
             self.licence = detect({n: text for n, text in inside.items() if is_licence_file(n)})
         self.repository = self.repository or _stem(self.file)
+
+    def state(self) -> str:
+        """See `Changing.state`."""
+        return state_of([self.file])
 
     def files(self, max_bytes: int) -> Iterator[RawFile]:
         """See `Source.files`.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 import tokenize
 from collections.abc import Iterable, Iterator
 from io import BytesIO
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from ..document import TOO_LARGE, UNREADABLE, RawFile
 
@@ -53,6 +54,28 @@ class Source(Protocol):
     def files(self, max_bytes: int) -> Iterator[RawFile]:
         """Files ending in ``.py`` in a fixed order; those over `max_bytes` come unread."""
         ...
+
+
+@runtime_checkable
+class Changing(Protocol):
+    """A source whose files may change while its name and commit stay."""
+
+    def state(self) -> str:
+        """What is another where the files are others."""
+        ...
+
+
+def state_of(files: Iterable[Path]) -> str:
+    """A hash of the names, sizes and times of files; one that is gone has none."""
+    digest = hashlib.sha256()
+    for file in files:
+        try:
+            status = file.stat()
+            seen = f"{status.st_size} {status.st_mtime_ns}"
+        except OSError:
+            seen = "gone"
+        digest.update(f"{os.fsencode(file)!r} {seen}\n".encode())
+    return digest.hexdigest()
 
 
 class Excluded:

@@ -16,7 +16,7 @@ from typing import BinaryIO, cast
 
 from ..document import TOO_LARGE, RawFile
 from ..licences import normalise
-from .base import MALFORMED, TRUNCATED, SourceError, record
+from .base import MALFORMED, TRUNCATED, SourceError, record, state_of
 
 _SUFFIXES = (".json.gz", ".jsonl.gz", ".json", ".jsonl")
 _NEEDED = ("repo_name", "path", "content")
@@ -44,6 +44,10 @@ class BigQueryExport:
         self.repository = self.folder.resolve().name
         if not self._shards():
             raise SourceError(f"{self.folder} holds no shard: {', '.join(_SUFFIXES)}")
+
+    def state(self) -> str:
+        """See `Changing.state`."""
+        return state_of(self._shards())
 
     def by_shard(self) -> list[BigQueryExport]:
         """One source for each shard."""
@@ -78,7 +82,7 @@ class BigQueryExport:
             if columns and not usable:
                 missing = ", ".join(sorted(set(_NEEDED) - columns)) or "values"
                 raise SourceError(
-                    f"{shard} has no column {missing}; it has {', '.join(sorted(columns))}: export "
+                    f"{name} has no column {missing}; it has {', '.join(sorted(columns))}: export "
                     "the columns of the documented query"
                 )
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from .. import git
 from ..document import RawFile
 from ..licences import MAX_LICENCE_BYTES, detect, is_licence_file
-from .base import DETECT, UNREADABLE_FOLDER, Excluded, read_file, valid_text
+from .base import DETECT, UNREADABLE_FOLDER, Excluded, read_file, state_of, valid_text
 
 _SKIPPED_FOLDERS = frozenset(
     {".git", ".hg", ".tox", ".venv", "venv", "node_modules", "__pycache__"}
@@ -43,17 +43,26 @@ class Folder:
         """See `Source.files`; a sub-folder that cannot be listed is counted."""
         excluded = Excluded(self.excluded)
         failed: list[OSError] = []
-        for folder, folders, names in os.walk(self.root, onerror=failed.append):
-            folders[:] = sorted(name for name in folders if name not in _SKIPPED_FOLDERS)
-            for name in sorted(names):
-                file = Path(folder, name)
-                path = valid_text(file.relative_to(self.root).as_posix())
-                if name.endswith(".py") and not file.is_symlink() and path not in excluded:
-                    yield read_file(file, path, max_bytes)
+        for file in self._python_files(failed):
+            path = valid_text(file.relative_to(self.root).as_posix())
+            if path not in excluded:
+                yield read_file(file, path, max_bytes)
         for error in failed:
             place = Path(os.fsdecode(error.filename or self.root)).relative_to(self.root)
             yield RawFile(b"", valid_text(place.as_posix()), UNREADABLE_FOLDER)
         self.warnings = excluded.warnings(self.repository)
+
+    def state(self) -> str:
+        """See `Changing.state`."""
+        return state_of(self._python_files([]))
+
+    def _python_files(self, failed: list[OSError]) -> Iterator[Path]:
+        for folder, folders, names in os.walk(self.root, onerror=failed.append):
+            folders[:] = sorted(name for name in folders if name not in _SKIPPED_FOLDERS)
+            for name in sorted(names):
+                file = Path(folder, name)
+                if name.endswith(".py") and not file.is_symlink():
+                    yield file
 
 
 def standard_library() -> Folder:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from ...typed_yaml import RecipeError
@@ -27,6 +29,9 @@ from .folder import Folder, standard_library
 from .hub import HubDataset
 from .pypi import Wheel, download_release
 from .repository import GitRepository
+
+CONNECTIONS = 6
+"""Downloads at once."""
 
 
 def parse_source(text: str, cache: Path | None = None) -> list[Source]:
@@ -79,33 +84,39 @@ def open_sources(
     recipe: CorpusRecipe,
     clones: str = "clones/{owner}/{name}",
     cache: Path | None = None,
-    skipped: dict[str, str] | None = None,
+    opened: Callable[[int, int], None] = lambda done, of: None,
 ) -> list[Source]:
     """All sources of a recipe, in its order: first ``sources``, then ``repositories``.
+
+    What has to be downloaded comes over several connections at once.
 
     Args:
         recipe: what to open.
         clones: where ``repositories`` lie, with ``{owner}`` and ``{name}`` filled in: a path, or a
             URL, from which each is cloned once.
         cache: where clones and wheels are kept; without it, nothing is downloaded.
-        skipped: takes what cannot be opened, with the reason; without it, the first one raises.
+        opened: is told after each entry how many of how many are there.
 
     Raises:
         SourceError: naming the source that cannot be opened.
     """
+
+    def load(entry: str | Entry | RepositoryEntry) -> list[Source]:
+        if isinstance(entry, str):
+            return parse_source(entry, cache)
+        if isinstance(entry, RepositoryEntry):
+            return [_repository(entry, clones, cache)]
+        return open_entry(entry, cache)
+
+    entries = (*recipe.sources, *recipe.repositories)
     sources: list[Source] = []
-    for entry in (*recipe.sources, *recipe.repositories):
-        try:
-            if isinstance(entry, str):
-                sources += parse_source(entry, cache)
-            elif isinstance(entry, RepositoryEntry):
-                sources.append(_repository(entry, clones, cache))
-            else:
-                sources += open_entry(entry, cache)
-        except SourceError as error:
-            if skipped is None:
-                raise
-            skipped[_name(entry)] = str(error)
+    pool = ThreadPoolExecutor(CONNECTIONS)
+    try:
+        for done, found in enumerate(pool.map(load, entries), 1):
+            sources += found
+            opened(done, len(entries))
+    finally:
+        pool.shutdown(cancel_futures=True)  # after an error nothing more is begun
     return sources
 
 
@@ -243,9 +254,3 @@ def _repository(entry: RepositoryEntry, clones: str, cache: Path | None) -> Sour
         GitEntry(place, entry.repository, entry.commit, entry.licence, entry.exclude), cache
     )
     return source
-
-
-def _name(entry: str | Entry | RepositoryEntry) -> str:
-    if isinstance(entry, str):
-        return entry
-    return entry.repository if isinstance(entry, RepositoryEntry) else entry.name

@@ -1,0 +1,145 @@
+"""How long, how much and with which rates: the recipe that an adaptation makes for itself."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from parrotlet_server.bundle.manifest import Bundle
+
+from ..evaluate.loading import load_model
+from ..fim import FimOptions
+from ..model import new_optimizers
+from ..objective import Objective
+from ..recipe import (
+    DataOptions,
+    LossOptions,
+    ModelOptions,
+    OptimizerOptions,
+    Recipe,
+    RunOptions,
+    ScheduleOptions,
+)
+
+ROWS = 4
+"""Rows of a batch: a small one, since time is short and the weights are good already."""
+
+MOST_ROUNDS = 8
+"""How often one's own code is read at most."""
+
+USED_SHARE = 0.85
+"""Of the minutes given, for training; the rest goes into scoring and writing."""
+
+LEAST_STEPS = 20
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What was found by measurement; see docs/experiments.md.
+
+    Attributes:
+        general_share: of general Python in the text that is learnt.
+        optimizer: as in a recipe.
+        learning_rate: peak, of AdamW.
+        muon_learning_rate: peak, of Muon.
+        weight_decay: as in a recipe.
+        fim: how documents become sequences.
+    """
+
+    general_share: float = 0.2
+    optimizer: str = "muon"
+    learning_rate: float = 5e-4
+    muon_learning_rate: float = 8e-4
+    weight_decay: float = 0.1
+    fim: FimOptions = field(
+        default_factory=lambda: FimOptions(
+            rate=0.6, spm_share=1.0, line_share=0.8, path_share=0.8, quality_share=0.8
+        )
+    )
+
+
+def tokens_per_second(bundle: Bundle, seconds: float = 4.0) -> float:
+    """How fast this machine trains `bundle`'s model, by steps whose weights are thrown away."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    generator = torch.Generator().manual_seed(0)
+    shape = bundle.manifest.architecture
+    random = torch.get_rng_state()
+    with load_model(str(bundle.folder)) as (model, _):
+        objective = Objective(model.to(device), _loss(), compiled=False)
+        optimizers = new_optimizers(model, OptimizerOptions(name="muon"), fused=True)
+        done, began = 0, 0.0
+        while True:
+            size = (ROWS, shape.context_length + 1)
+            # low ids come more often, as in text
+            ids = torch.rand(size, generator=generator).square() * (shape.vocabulary_size - 32)
+            objective((ids + 32).long().to(device)).backward()
+            for optimizer in optimizers:
+                optimizer.step()
+                optimizer.zero_grad()
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+            if began:
+                done += ROWS * shape.context_length
+                if time.perf_counter() - began > seconds:
+                    break
+            began = began or time.perf_counter()  # the first is slower than the others
+    torch.set_rng_state(random)
+    return done / (time.perf_counter() - began)
+
+
+def _loss() -> LossOptions:
+    return LossOptions(kind="sampled" if not torch.cuda.is_available() else "full")
+
+
+def steps_for(
+    minutes: float, speed: float, context: int, own_bytes: int, share: float, bytes_per_token: float
+) -> int:
+    """Batches that fit into `minutes`, or fewer where that would read one's own code too often.
+
+    Args:
+        minutes: in all.
+        speed: tokens a second.
+        context: tokens of a row.
+        own_bytes: of one's own code that is learnt.
+        share: of general Python.
+        bytes_per_token: of one's own code.
+    """
+    tokens = minutes * 60 * USED_SHARE * speed
+    enough = MOST_ROUNDS * own_bytes / (1 - share) / bytes_per_token
+    return max(LEAST_STEPS, int(min(tokens, enough) / (ROWS * context)))
+
+
+def make_recipe(
+    name: str, bundle: Bundle, corpus: Path, tokenizer: Path, steps: int, settings: Settings
+) -> Recipe:
+    """The recipe of `steps` batches that begin with `bundle`'s weights."""
+    shape = bundle.manifest.architecture
+    model = ModelOptions(shape.layers, shape.width, shape.heads, shape.context_length)
+    warmup = min(20, steps // 10)
+    return Recipe(
+        name=name,
+        data=DataOptions(
+            corpus=str(corpus), tokenizer=str(tokenizer), streams=1, window=256, fim=settings.fim
+        ),
+        model=model,
+        loss=_loss(),
+        optimizer=OptimizerOptions(
+            name="muon" if settings.optimizer == "muon" else "adamw",
+            learning_rate=settings.learning_rate,
+            muon_learning_rate=settings.muon_learning_rate,
+            weight_decay=settings.weight_decay,
+            beta2=0.99,
+            rows_per_stream=ROWS,
+            micro_rows=ROWS,
+        ),
+        schedule=ScheduleOptions(steps=steps, warmup=warmup, decay=steps - warmup),
+        run=RunOptions(
+            evaluate_every=max(10, -(-steps // 4)),
+            evaluate_bytes=60_000,
+            checkpoint_every=max(5, steps // 20),
+            keep=1,
+        ),
+    )

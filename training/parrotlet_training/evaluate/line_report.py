@@ -1,0 +1,87 @@
+"""`parrotlet evaluate lines`: exact lines and edit similarity by kind of cursor, and latency."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict, replace
+
+import numpy as np
+from tqdm import tqdm
+
+from parrotlet_server.engine import Engine
+
+from .cursors import CURSORS, KINDS
+from .errors import OptionError
+from .lines import LineScore, line_score
+from .named import named_model
+from .places import folder_places, held_out_places
+from .report import Report
+
+FEWEST_REPOSITORIES = 20
+"""Of fewer, drawing them anew says little: files are drawn then."""
+
+FROM_A_FOLDER = 400
+
+
+def measure(options: argparse.Namespace) -> Report:
+    """Runs the measure.
+
+    Raises:
+        EvaluationError: if there are no places.
+        CursorError: if the hold-out or its cursors cannot be read.
+        BundleError: if the model is missing or damaged.
+    """
+    if options.folder and options.cursors:
+        raise OptionError("--cursors belongs to --corpus: a folder's places are drawn anew")
+    named = named_model(options.model)
+    if options.folder:
+        places = folder_places(options.folder, options.limit or FROM_A_FOLDER, options.seed)
+        where = {"folder": options.folder.name, "seed": options.seed}
+        notes = []
+    else:
+        places, found = held_out_places(options.corpus, options.cursors, options.limit)
+        where = {"corpus": options.corpus.name, "cursors": (options.cursors or CURSORS).name}
+        notes = [found]
+    groups = [place.group for place in places]
+    grouping = "repositories"
+    if options.folder or len(set(groups)) < FEWEST_REPOSITORIES:
+        groups, grouping = [f"{place.group}\0{place.path}" for place in places], "files"
+    engine = Engine.load(str(named.folder), options.threads)
+    with tqdm(total=len(places), desc="lines", disable=None) as bar:
+        score = line_score(
+            engine,
+            [place.place for place in places],
+            groups,
+            grouping,
+            lambda done: bar.update(),
+        )
+    kinds = [place.kind for place in places]
+    figures = []
+    for kind in (None, *KINDS):
+        part = score.subset([at for at, own in enumerate(kinds) if kind in (None, own)])
+        name = f"{kind.replace('_', ' ')}: " if kind else ""
+        if part.items:
+            figures += [
+                replace(figure, name=name + figure.name) for figure in (part.exact, part.similarity)
+            ]
+    median, late = _latency(score)
+    notes.append(
+        f"latency at a place not seen before, on this machine as it was: median {median:.0f} ms, "
+        f"95th percentile {late:.0f} ms"
+    )
+    details = {
+        "latency_ms": {"median": median, "p95": late},
+        "items": [
+            {"kind": kind, **asdict(item), "exact": item.exact}
+            for kind, item in zip(kinds, score.items, strict=True)
+        ],
+    }
+    return Report(
+        "lines", named.identity, {**where, "places": len(places)}, figures, notes, details
+    )
+
+
+def _latency(score: LineScore) -> tuple[float, float]:
+    """Median and 95th percentile, in milliseconds."""
+    median, late = np.percentile([1000 * item.seconds for item in score.items], [50, 95])
+    return float(median), float(late)

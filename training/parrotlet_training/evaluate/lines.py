@@ -1,0 +1,167 @@
+"""How often the served engine completes a line: exact matches and edit similarity.
+
+At each place the rest of the cursor's line is taken away, as if it were not typed yet; what stands
+above and below stays. The engine then suggests the rest of the line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rapidfuzz.distance import Levenshtein
+
+from parrotlet_server.bundle import Bundle
+from parrotlet_server.engine import Engine, Request
+
+from .figures import Figure, clustered, difference
+
+Place = tuple[str, str, int]
+"""Path (told to the model), whole text, and the cursor's offset in characters."""
+
+
+@dataclass(frozen=True)
+class LineItem:
+    """What came of one place.
+
+    Attributes:
+        path: of the file.
+        offset: of the cursor, in characters.
+        wanted: rest of the line, without white space at its end.
+        suggested: by the engine; "" where it suggests nothing.
+        similarity: 1 - Levenshtein distance / length of the longer one; 0 to 1.
+        reason: why the suggestion ended or is missing, as in `Completion.reason`.
+        seconds: that the engine took.
+    """
+
+    path: str
+    offset: int
+    wanted: str
+    suggested: str
+    similarity: float
+    reason: str
+    seconds: float
+
+    @property
+    def exact(self) -> bool:
+        """Whether the suggestion is the rest of the line."""
+        return self.suggested == self.wanted
+
+
+@dataclass(frozen=True)
+class LineScore:
+    """Results at all places, in the order given.
+
+    Attributes:
+        items: one for each place.
+        groups: what the intervals are drawn over: the group of each item.
+        grouping: what these are, in the plural.
+    """
+
+    items: tuple[LineItem, ...]
+    groups: tuple[str, ...]
+    grouping: str = "files"
+
+    @property
+    def exacts(self) -> list[float]:
+        """1 for each exact match, 0 for the others."""
+        return [float(item.exact) for item in self.items]
+
+    @property
+    def similarities(self) -> list[float]:
+        """Edit similarity of each item."""
+        return [item.similarity for item in self.items]
+
+    @property
+    def exact(self) -> Figure:
+        """Share of exact matches."""
+        return clustered("exact match", self.exacts, self.groups, "lines", self.grouping)
+
+    @property
+    def similarity(self) -> Figure:
+        """Mean edit similarity."""
+        return clustered("edit similarity", self.similarities, self.groups, "lines", self.grouping)
+
+    def subset(self, chosen: Sequence[int]) -> LineScore:
+        """The score at the places with the indices `chosen` alone."""
+        return LineScore(
+            tuple(self.items[at] for at in chosen),
+            tuple(self.groups[at] for at in chosen),
+            self.grouping,
+        )
+
+
+def line_score(
+    model: Engine | Bundle | Path | str | None,
+    texts: Sequence[Place],
+    groups: Sequence[str] | None = None,
+    grouping: str = "files",
+    progress: Callable[[int], object] | None = None,
+) -> LineScore:
+    """Asks the served engine at each of `texts` for the rest of the line.
+
+    Args:
+        model: an engine; or a bundle, or the name of a model as `parrotlet serve` takes it
+            (None is the bundled one), of which an engine is made.
+        texts: path, whole text and offset of the cursor of each place.
+        groups: of each place, for the intervals; None groups by path.
+        grouping: what the groups are, in the plural.
+        progress: is told the number of places done.
+
+    Raises:
+        BundleError: if the model is missing or damaged.
+        ValueError: if `groups` is not as long as `texts`, or an offset lies outside its text.
+    """
+    groups = [path for path, _, _ in texts] if groups is None else groups
+    if len(groups) != len(texts):
+        raise ValueError(f"{len(texts)} places, but {len(groups)} groups")
+    engine = _engine(model)
+    items = []
+    for place in texts:
+        items.append(_ask(engine, *place))
+        if progress:
+            progress(len(items))
+    return LineScore(tuple(items), tuple(groups), grouping)
+
+
+def compare(before: LineScore, after: LineScore) -> tuple[Figure, Figure]:
+    """By how much exact matches and edit similarity rise from `before` to `after`.
+
+    Raises:
+        ValueError: if the two were not measured at the same places in the same order.
+    """
+    places = [[(item.path, item.offset, item.wanted) for item in s.items] for s in (before, after)]
+    if places[0] != places[1]:
+        raise ValueError("the two scores are not of the same places")
+    groups, grouping = before.groups, before.grouping
+    return (
+        difference("exact match", before.exacts, after.exacts, groups, "lines", grouping),
+        difference(
+            "edit similarity", before.similarities, after.similarities, groups, "lines", grouping
+        ),
+    )
+
+
+def _engine(model: Engine | Bundle | Path | str | None) -> Engine:
+    if isinstance(model, Engine):
+        return model
+    if isinstance(model, Bundle):
+        model = model.folder
+    return Engine.load(None if model is None else str(model))
+
+
+def _ask(engine: Engine, path: str, text: str, offset: int) -> LineItem:
+    if not 0 <= offset <= len(text):
+        raise ValueError(f"{path} has {len(text)} characters: there is no offset {offset}")
+    end = text.find("\n", offset)
+    end = len(text) if end < 0 else end
+    wanted = text[offset:end].rstrip()
+    completion = engine.complete(
+        Request(text[:offset], text[end:], path=path, document=path, multiline="never")
+    )
+    suggested = completion.suggestion.text if completion.suggestion else ""
+    similarity = Levenshtein.normalized_similarity(wanted, suggested)
+    return LineItem(
+        path, offset, wanted, suggested, similarity, completion.reason, completion.seconds
+    )
