@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from parrotlet_server.bundle.resolve import DEFAULT_MODEL
 from parrotlet_tokenizer import TokenizerError
 from parrotlet_tokenizer.train import train_tokenizer
 from parrotlet_training.corpus.filters import (
@@ -302,6 +303,16 @@ def test_characters_per_token(tmp_path):
     assert not CharactersPerToken()("жщыъ" * 50)
     with pytest.raises(TokenizerError):
         CharactersPerToken(tokenizer=str(tmp_path / "absent"))("x")
+
+
+def test_a_sample_of_the_tokens_decides_as_all_of_them_do():
+    sampled = CharactersPerToken(tokenizer=str(DEFAULT_MODEL))
+    whole = CharactersPerToken(tokenizer=str(DEFAULT_MODEL), sample=0)
+    code = [library(name) for name in ("heapq.py", "argparse.py", "stringprep.py", "decimal.py")]
+    noise = "".join(chr(0x400 + i * i * 7919 % 256) for i in range(4000))
+    texts = [*code, noise, code[0] + noise, noise[:1500] + code[1], code[1] + noise * 20]
+    assert {whole(text) for text in texts} == {True, False}
+    assert [sampled(text) for text in texts] == [whole(text) for text in texts]
 
 
 def test_the_standard_library_stays():

@@ -18,6 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from parrotlet_server.bundle.resolve import DEFAULT_MODEL
 from parrotlet_training.benchmarks import codeparrot, pipeline
 from parrotlet_training.benchmarks import corpus as corpus_benchmark
 from parrotlet_training.benchmarks.crew import Crew
@@ -483,12 +484,13 @@ def test_both_sides_of_the_benchmark_take_the_same_texts(tmp_path):
     found += [("copy.py", texts[0].replace("\n", "\n\n")), ("near.py", texts[1] + "\nx = 1\n")]
     filters = corpus_benchmark.codeparrots_filters()
     with Crew(2) as crew:
-        kept, stages = corpus_benchmark.ours(found, crew, tmp_path)
+        kept, stages = corpus_benchmark.ours(found, DEFAULT_MODEL, crew, tmp_path)
     passed = [n for n, (name, text) in enumerate(found) if not first_reason(filters, text, name)]
     assert set(kept) <= set(passed)
     assert {0, 40} & set(passed) != {0, 40} or len({0, 40} & set(kept)) == 1
     assert {1, 41} & set(passed) != {1, 41} or len({1, 41} & set(kept)) == 1
-    assert set(stages) == {"filters", "exact copies", "signatures", "near-copies"}
+    names = {"filters", "characters per token", "exact copies", "signatures", "near-copies"}
+    assert set(stages) == names
     assert len(kept) >= len(passed) - 4
 
 
