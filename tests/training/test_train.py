@@ -28,6 +28,15 @@ from parrotlet_training.train import DivergedError, MemoryShortError, train
 from .conftest import losses, scores
 
 
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """The matrices are too small to share, and threads that wait for each other burn the cores."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 def lines_of(run):
     return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
 
