@@ -19,7 +19,7 @@ class Metrics:
     """The file of one run; what a resumed run will repeat is cut off first.
 
     Attributes:
-        seconds: training time up to the step gone on from, of all sessions together.
+        seconds: training time up to the step gone on from, of all its starts together.
     """
 
     def __init__(self, run: Path, step: int, active: bool) -> None:
