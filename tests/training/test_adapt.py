@@ -21,6 +21,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.tiny_model import tiny_bundle
@@ -28,6 +29,7 @@ from tests.support.tiny_model import tiny_bundle
 from parrotlet_server.bundle import open_bundle
 from parrotlet_server.cli import main
 from parrotlet_server.engine import Engine, Request
+from parrotlet_tokenizer import CodeTokenizer
 from parrotlet_training.adapt import adapt as adapting
 from parrotlet_training.adapt.code import (
     HELD_OUT_SHARE,
@@ -38,12 +40,18 @@ from parrotlet_training.adapt.code import (
     own_documents,
     rounds,
 )
+from parrotlet_training.adapt.corpus import GENERAL, OWN, write_corpus
+from parrotlet_training.adapt.merge import SCORED_BYTES, SHARES, merge
 from parrotlet_training.adapt.plan import MOST_ROUNDS, ROWS, steps_for, tokens_per_second
 from parrotlet_training.corpus.document import Document
 from parrotlet_training.corpus.holdout import is_held_out
 from parrotlet_training.corpus.licences import is_permissive
 from parrotlet_training.corpus.near import jaccard, shingles
+from parrotlet_training.corpus.shards import ShardWriter
 from parrotlet_training.corpus.sources import Folder
+from parrotlet_training.data import text_rows
+from parrotlet_training.evaluate.bits import score_rows
+from parrotlet_training.evaluate.loading import load_model
 
 MODULES = (argparse, ast, difflib, dis, inspect, json, textwrap, tokenize)
 
@@ -216,8 +224,6 @@ def test_steps_come_from_the_minutes_and_from_how_much_code_there_is():
 
 
 def test_the_speed_is_measured_and_the_random_state_stays(monkeypatch):
-    import torch
-
     before = torch.get_rng_state()
     assert tokens_per_second(open_bundle(tiny_bundle()), seconds=0.1) > 0
     assert torch.equal(before, torch.get_rng_state())
@@ -307,6 +313,98 @@ def test_an_adaptation_is_stopped_goes_on_and_knows_the_code_better(project, tmp
         Request("import os\n\n\ndef f(self, value):\n    return self", "")
     )
     assert completion.reason
+
+
+@pytest.fixture(scope="module")
+def learnt(tmp_path_factory):
+    """A checkpoint of other weights than the tiny bundle's, and text to judge it by."""
+    from transformers import GPT2LMHeadModel
+
+    from parrotlet_server.bundle.export import restore_checkpoint
+
+    folder = tmp_path_factory.mktemp("learnt")
+    restore_checkpoint(tiny_bundle(), folder / "checkpoint")
+    model = GPT2LMHeadModel.from_pretrained(folder / "checkpoint")
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.add_(torch.randn(weight.shape, generator=torch.Generator().manual_seed(1)))
+    model.save_pretrained(folder / "checkpoint")
+    own, _ = own_documents([Folder(write_project(folder / "mine", (argparse, ast)))], None)
+    write_corpus(folder / "corpus", divide(own, own[:30]), 0.2, 10_000)
+    return folder
+
+
+def weights(folder):
+    from transformers import GPT2LMHeadModel
+
+    return dict(GPT2LMHeadModel.from_pretrained(folder).named_parameters())
+
+
+def bits(folder, corpus, split):
+    with load_model(str(folder)) as (model, where):
+        tokenizer = CodeTokenizer.load(where)
+        rows = text_rows(corpus, split, tokenizer, model.config.n_positions, SCORED_BYTES)
+        return score_rows(model, rows, tokenizer, torch.device("cpu")).bits_per_byte
+
+
+def test_of_the_new_weights_as_much_is_taken_as_leaves_the_rest_alone(learnt, tmp_path):
+    base, new, corpus = tiny_bundle(), learnt / "checkpoint", learnt / "corpus"
+    before, after = bits(base, corpus, OWN), bits(new, corpus, OWN)
+    assert after > 1.5 * before  # what it "learnt" is noise
+    whole = merge(base, new, tmp_path / "whole", corpus, OWN, 2 * after / before)
+    assert whole == 1
+    none = merge(base, new, tmp_path / "least", corpus, OWN, -1)
+    assert none == min(SHARES)
+    limit = (before + after) / 2
+    share = merge(base, new, tmp_path / "some", corpus, OWN, limit / before - 1)
+    assert min(SHARES) <= share < 1
+    found = bits(tmp_path / "some", corpus, OWN)
+    assert found <= limit or share == min(SHARES)
+    from parrotlet_server.bundle.export import restore_checkpoint
+
+    restore_checkpoint(base, tmp_path / "base")
+    old, learnt_weights = weights(tmp_path / "base"), weights(new)
+    for name, weight in weights(tmp_path / "some").items():
+        expected = torch.lerp(old[name], learnt_weights[name], share)
+        torch.testing.assert_close(weight, expected)
+    assert {file.name for file in (tmp_path / "some").iterdir()} == {f.name for f in new.iterdir()}
+
+
+def test_without_general_text_all_of_it_is_taken(learnt, tmp_path):
+    share = merge(
+        tiny_bundle(), learnt / "checkpoint", tmp_path / "new", Path("nowhere"), GENERAL, None
+    )
+    assert share == 1
+    for name, weight in weights(tmp_path / "new").items():
+        assert torch.equal(weight, weights(learnt / "checkpoint")[name])
+
+
+def test_the_benchmark_measures_before_and_after(project, tmp_path, monkeypatch, capsys):
+    for name, value in LITTLE.items():
+        monkeypatch.setattr(adapting, name, value)
+    corpus = tmp_path / "holdout"
+    texts = [
+        (module.__name__, name, text) for module in MODULES for name, text in functions(module)
+    ]
+    with ShardWriter(corpus, "holdout") as writer:
+        for place, name, text in texts:
+            path = f"{place}/{name}.py"
+            writer.add(document(path, text, "me/mine" if place in ("ast", "dis") else "a/b"))
+    words = ("--holdout", corpus, "--repositories", "me/mine", "--minutes", "0.2", "--lines", "9")
+    words += ("--general-lines", "5", "--bytes", "20000", "--model", tiny_bundle())
+    out = tmp_path / "out.json"
+    assert main(["bench", "adapt", *map(str, words), "--json", str(out)]) == 0
+    (found,) = json.loads(out.read_text())
+    (own_before, own_after), (general_before, general_after) = found["own"], found["general"]
+    assert own_before["lines"] == own_after["lines"] == 9
+    assert general_before["lines"] == general_after["lines"] == 5
+    assert own_after["bits_per_byte"] < own_before["bits_per_byte"]
+    assert found["loss"] == pytest.approx(
+        general_after["bits_per_byte"] / general_before["bits_per_byte"] - 1
+    )
+    assert "reached" in capsys.readouterr().out
+    assert main(["bench", "adapt", "--holdout", str(corpus), "--repositories", "no/one"]) == 1
+    assert "has no no/one" in capsys.readouterr().err
 
 
 def test_what_cannot_be_is_said_in_one_line(project, tmp_path, run):

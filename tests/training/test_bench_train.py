@@ -22,7 +22,7 @@ from transformers import AutoTokenizer
 from parrotlet_tokenizer import CodeTokenizer
 from parrotlet_training.benchmarks import training
 from parrotlet_training.benchmarks.arguments import add_training_arguments
-from parrotlet_training.benchmarks.peers import comparison, process
+from parrotlet_training.benchmarks.peers import codeparrot, comparison, process
 from parrotlet_training.benchmarks.peers.codeparrot import ConstantLength
 from parrotlet_training.benchmarks.peers.gpt2 import new_gpt2
 from parrotlet_training.benchmarks.peers.nanogpt import GPT
@@ -30,7 +30,7 @@ from parrotlet_training.benchmarks.peers.plan import Plan, Shape
 from parrotlet_training.benchmarks.pipeline import BenchmarkError
 from parrotlet_training.corpus.shards import shard_files
 
-CONTENDERS = ("parrotlet", "codeparrot", "trainer", "nanogpt")
+CONTENDERS = ("parrotlet", "codeparrot", "codeparrot-today", "trainer", "nanogpt")
 TOKENS = 2 * 32
 
 
@@ -68,6 +68,20 @@ def test_nanogpts_model_computes_what_gpt2_does(plan):
     logits = gpt2(rows[:, :-1]).logits
     expected = nn.functional.cross_entropy(logits.flatten(0, 1), rows[:, 1:].flatten())
     torch.testing.assert_close(loss, expected)
+
+
+def test_codeparrots_model_is_configured_as_published(plan, monkeypatch):
+    """GPT-2's dropout and the two changes of its attention, computed step by step."""
+    seen = []
+    monkeypatch.setattr(codeparrot, "train", lambda model, *_: seen.append(model))
+    codeparrot.run(plan, None)
+    configuration = seen[0].config
+    assert configuration.attn_pdrop == configuration.resid_pdrop == configuration.embd_pdrop == 0.1
+    assert configuration.reorder_and_upcast_attn
+    assert configuration.scale_attn_by_inverse_layer_idx
+    assert configuration._attn_implementation == "eager"
+    own = new_gpt2(plan)
+    assert [w.shape for w in seen[0].parameters()] == [w.shape for w in own.parameters()]
 
 
 def test_without_biases_it_has_the_others_matrices(plan):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from parrotlet_training.model import new_model
-from parrotlet_training.objective import Objective, candidates
+from parrotlet_training.objective import Objective, candidates, cross_entropy
 from parrotlet_training.recipe import LossOptions, ModelOptions
 
 VOCABULARY = 300
@@ -52,6 +52,26 @@ def test_full_loss_is_the_models_cross_entropy(model, rows):
     assert Objective(model, LossOptions(), compiled=False)(rows).item() == pytest.approx(
         expected.item(), rel=1e-5
     )
+
+
+@settings(deadline=None)
+@given(st.sampled_from([1, 2, 700, 1023, 1024, 1025, 2048, 2500]), st.integers(2, 90))
+def test_the_loss_in_chunks_is_the_same_and_so_are_its_gradients(rows, vocabulary):
+    generator = torch.Generator().manual_seed(rows * vocabulary)
+    found = []
+    for function in (
+        cross_entropy,
+        lambda hidden, head, targets: functional.cross_entropy(hidden @ head.T, targets),
+    ):
+        generator.manual_seed(rows)
+        hidden = torch.randn(rows, 8, generator=generator, requires_grad=True)
+        head = torch.randn(vocabulary, 8, generator=generator, requires_grad=True)
+        targets = torch.randint(0, vocabulary, (rows,), generator=generator)
+        loss = function(hidden, head, targets)
+        (3 * loss).backward()  # as accumulation and the scale of fp16 do
+        found.append((loss.detach(), hidden.grad, head.grad))
+    for own, expected in zip(*found, strict=True):
+        torch.testing.assert_close(own, expected, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize(("frequent", "negatives"), [(VOCABULARY, 1), (20, VOCABULARY)])

@@ -11,10 +11,11 @@ from pathlib import Path
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Adds `corpus`, `holdout`, `train`, `evaluate`, `release` and `bench` to the command line."""
+    """Adds the commands of training to the command line."""
     _register_corpus(subparsers)
     _register_init(subparsers)
     _register_train(subparsers)
+    _register_curve(subparsers)
     _register_push(subparsers)
     _register_adapt(subparsers)
     _register_evaluate(subparsers)
@@ -227,6 +228,27 @@ def _train(arguments: argparse.Namespace) -> int:
     from . import commands
 
     return commands.train(arguments)
+
+
+def _register_curve(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    curve = subparsers.add_parser("curve", help="draw the learning curves of runs")
+    curve.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folder of a run")
+    curve.add_argument(
+        "--out",
+        type=Path,
+        default=Path("curve.svg"),
+        metavar="FILE",
+        help="the picture: .svg, .png or .pdf (default: %(default)s)",
+    )
+    curve.set_defaults(run=_curve)
+
+
+def _curve(arguments: argparse.Namespace) -> int:
+    if _missing("torch", "matplotlib"):
+        return 2
+    from .curve import main
+
+    return main(arguments)
 
 
 def _register_push(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -25,7 +25,7 @@ from parrotlet_server.bundle.manifest import is_bundle
 from parrotlet_server.bundle.resolve import resolve_model
 from parrotlet_tokenizer import CodeTokenizer
 
-from ..checkpoint import RUN_FILE, STATE
+from ..checkpoint import RUN_FILE
 from ..corpus.sources import Source
 from ..data import text_rows
 from ..evaluate.bits import score_rows
@@ -39,6 +39,7 @@ from .code import (
     own_documents,
 )
 from .corpus import GENERAL, OWN, write_corpus
+from .merge import merge
 from .plan import ROWS, Settings, make_recipe, steps_for, tokens_per_second
 
 SCORED_BYTES = 150_000
@@ -155,7 +156,7 @@ def adapt(
     if done < plan.steps:
         raise StoppedError(f"stopped after step {done} of {plan.steps}")
     try:
-        bundle, after = _finish(last, out, work, plan.before)
+        bundle, after = _finish(base, last, out, work, plan.before, settings, say)
     except AdaptError:
         shutil.rmtree(work)
         raise
@@ -261,8 +262,16 @@ def _scores(model: Path, corpus: Path) -> Scores:
     return Scores(found[OWN], found.get(GENERAL))
 
 
-def _finish(checkpoint: Path, out: Path, work: Path, before: Scores) -> tuple[Bundle, Scores]:
-    """Exports `checkpoint`, scores the bundle, and puts it at `out` if it is better.
+def _finish(
+    base: Bundle,
+    checkpoint: Path,
+    out: Path,
+    work: Path,
+    before: Scores,
+    settings: Settings,
+    say: Callable[[str], None],
+) -> tuple[Bundle, Scores]:
+    """Merges `checkpoint` with `base`, scores the bundle, and puts it at `out` if it is better.
 
     Raises:
         AdaptError: if it is not.
@@ -270,7 +279,10 @@ def _finish(checkpoint: Path, out: Path, work: Path, before: Scores) -> tuple[Bu
     """
     with tempfile.TemporaryDirectory(dir=work) as scratch:
         copy = Path(scratch) / "checkpoint"
-        shutil.copytree(checkpoint, copy, ignore=shutil.ignore_patterns(STATE))
+        allowed = None if before.general is None else settings.general_loss
+        share = merge(base.folder, checkpoint, copy, work / "corpus", GENERAL, allowed)
+        if share < 1:
+            say(f"{share:.0%} of what was learnt is taken, so that general Python stays as it was")
         trial = Path(scratch) / "bundle"
         export_checkpoint(copy, trial)
         after = _scores(trial, work / "corpus")
@@ -282,7 +294,8 @@ def _finish(checkpoint: Path, out: Path, work: Path, before: Scores) -> tuple[Bu
         file = copy / RUN_FILE
         facts: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         facts["evaluation"] = {
-            "adapted": {
+            "adapted": {"share_of_new_weights": share}
+            | {
                 name: {"before": _rounded(old), "after": _rounded(new)}
                 for name, old, new in (
                     ("own_held_out_bits_per_byte", before.own, after.own),

@@ -46,17 +46,20 @@ class Settings:
         learning_rate: peak, of AdamW.
         muon_learning_rate: peak, of Muon.
         weight_decay: as in a recipe.
+        general_loss: by how much bits per byte of general Python may rise, relative; new weights
+            are averaged with the old ones until they do not rise more.
         fim: how documents become sequences.
     """
 
-    general_share: float = 0.2
+    general_share: float = 0.25
     optimizer: str = "muon"
-    learning_rate: float = 5e-4
-    muon_learning_rate: float = 8e-4
-    weight_decay: float = 0.1
+    learning_rate: float = 1e-3
+    muon_learning_rate: float = 1e-3
+    weight_decay: float = 0.0
+    general_loss: float = 0.012
     fim: FimOptions = field(
         default_factory=lambda: FimOptions(
-            rate=0.6, spm_share=1.0, line_share=0.8, path_share=0.8, quality_share=0.8
+            rate=0.5, spm_share=0.8, line_share=0.5, path_share=0.5, quality_share=0.5
         )
     )
 

@@ -30,6 +30,7 @@ from ..adapt.adapt import AdaptError, StoppedError, adapt
 from ..adapt.code import TooLittleCodeError, divide, own_documents
 from ..adapt.plan import Settings
 from ..corpus.document import Document
+from ..corpus.manifest import MANIFEST, Manifest
 from ..corpus.shards import ShardWriter, shard_files
 from ..corpus.sources import Folder
 from ..data import DataError, text_rows
@@ -44,6 +45,9 @@ GAIN_WANTED = 0.2
 
 LOSS_ALLOWED = 0.02
 """Bits per byte of general Python, relative."""
+
+PER_FILE = 20
+"""Places of a kind in one file, at most: a repository has few files that are kept out."""
 
 
 @dataclass(frozen=True)
@@ -170,10 +174,14 @@ class Ruler:
         with ShardWriter(folder, "holdout") as writer:
             for document in documents:
                 writer.add(document)
+        manifest = Manifest({}, shards=writer.shards)
+        (folder / MANIFEST).write_text(json.dumps(manifest.to_json()), encoding="utf-8")
         self._folder = folder
         self._bytes = size
         texts = [(document.path, document.content) for document in documents]
-        self._places: list[Place] = [drawn.place for drawn in draw_places(texts, lines)]
+        self._places: list[Place] = [
+            drawn.place for drawn in draw_places(texts, lines, per_file=PER_FILE)
+        ]
 
     def measure(self, bundle: Bundle) -> Measured:
         """Bits per byte and line score of a model as it is served."""

@@ -40,7 +40,9 @@ class DrawnPlace:
         return self.path, self.text, self.offset
 
 
-def draw_places(files: Iterable[tuple[str, str]], number: int, seed: int = 0) -> list[DrawnPlace]:
+def draw_places(
+    files: Iterable[tuple[str, str]], number: int, seed: int = 0, per_file: int = MAX_PER_FILE
+) -> list[DrawnPlace]:
     """Draws up to `number` places, half of each kind, evenly spread over `files`.
 
     The same files, in whatever order, and the same seed give the same places. What is left out is
@@ -50,6 +52,7 @@ def draw_places(files: Iterable[tuple[str, str]], number: int, seed: int = 0) ->
         files: path and text of each.
         number: of places.
         seed: of the choice.
+        per_file: most places of a kind in one file.
     """
     queues: dict[str, list[tuple[str, list[DrawnPlace]]]] = {kind: [] for kind in KINDS}
     for path, text in files:
@@ -58,9 +61,9 @@ def draw_places(files: Iterable[tuple[str, str]], number: int, seed: int = 0) ->
             continue
         order = hashlib.sha256(f"{seed}\0{path}\0{text}".encode("utf-8", "replace")).hexdigest()
         chosen = random.Random(order)
-        starts = [start for start, _ in chosen.sample(lines, min(MAX_PER_FILE, len(lines)))]
+        starts = [start for start, _ in chosen.sample(lines, min(per_file, len(lines)))]
         shuffled = chosen.sample(lines, len(lines))
-        inside = [chosen.choice(offsets) for _, offsets in shuffled if offsets][:MAX_PER_FILE]
+        inside = [chosen.choice(offsets) for _, offsets in shuffled if offsets][:per_file]
         for kind, offsets in ((LINE_START, starts), (INSIDE_LINE, inside)):
             own = [DrawnPlace(kind, path, path, text, offset) for offset in offsets]
             queues[kind].append((order, own))
@@ -68,7 +71,7 @@ def draw_places(files: Iterable[tuple[str, str]], number: int, seed: int = 0) ->
     for place, kind in enumerate(KINDS):
         wanted = number * (place + 1) // len(KINDS) - number * place // len(KINDS)
         lists = [own for _, own in sorted(queues[kind], key=lambda item: item[0])]
-        turns = (own[turn] for turn in range(MAX_PER_FILE) for own in lists if turn < len(own))
+        turns = (own[turn] for turn in range(per_file) for own in lists if turn < len(own))
         found += [one for _, one in zip(range(wanted), turns, strict=False)]
     return found
 

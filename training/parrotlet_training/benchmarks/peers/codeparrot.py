@@ -3,9 +3,11 @@
 Tunstall et al., "Natural Language Processing with Transformers", 2022, chapter 10, and the project
 codeparrot of huggingface/transformers-research-projects: Accelerate, a streamed data set cut into
 rows of constant length, AdamW with two groups, a cosine schedule, gradient accumulation that waits
-for the loss of every micro-batch, gradient checkpointing, float32. What differs: attention is what
-transformers now gives, dropout is off, and as many rows are tokenised at once as a step takes (it
-was 1,024, which comes to the same for each token but not for each step).
+for the loss of every micro-batch, gradient checkpointing, float32. Its model is configured as GPT-2
+is (a dropout of a tenth everywhere), but for attention that is scaled by the layer's number and
+reordered for stability; transformers computed it step by step then. What differs: as many rows are
+tokenised at once as a step takes (it was 1,024, which comes to the same for each token but not for
+each step).
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ import torch
 from accelerate import Accelerator
 from datasets import load_dataset
 from torch.utils.data import DataLoader, IterableDataset
-from transformers import AutoTokenizer, get_scheduler
+from transformers import AutoTokenizer, GPT2LMHeadModel, get_scheduler
 
 from ...corpus.shards import shard_files
 from .gate import Gate
@@ -74,7 +76,19 @@ def _groups(model: torch.nn.Module) -> list[dict[str, Any]]:
 
 
 def run(plan: Plan, gate: Gate) -> None:
-    """Trains; logs every micro-batch."""
+    """Trains the model as published."""
+    published = new_gpt2(
+        plan,
+        dropout=0.1,
+        attn_implementation="eager",
+        scale_attn_by_inverse_layer_idx=True,
+        reorder_and_upcast_attn=True,
+    )
+    train(published, plan, gate)
+
+
+def train(model: GPT2LMHeadModel, plan: Plan, gate: Gate) -> None:
+    """The loop; logs every micro-batch."""
     accelerator = Accelerator(mixed_precision="bf16" if plan.precision == "bf16" else "no")
     logger = logging.getLogger(__name__)
     files = [str(file) for file in shard_files(plan.corpus, "train")]
@@ -83,7 +97,6 @@ def run(plan: Plan, gate: Gate) -> None:
     rows = ConstantLength(
         AutoTokenizer.from_pretrained(plan.tokenizer), documents, plan.shape.context, plan.rows
     )
-    model = new_gpt2(plan)
     model.gradient_checkpointing_enable()
     optimizer = torch.optim.AdamW(_groups(model), lr=plan.learning_rate)
     schedule = get_scheduler(

@@ -47,6 +47,12 @@ class Contender:
 CONTENDERS = (
     Contender("parrotlet", "parrotlet", "Parrotlet"),
     Contender("codeparrot", "codeparrot", "CodeParrot's loop as published", fp32=True),
+    Contender(
+        "codeparrot-today",
+        "codeparrot_today",
+        "CodeParrot's loop, today's attention, no dropout",
+        fp32=True,
+    ),
     Contender("trainer", "trainer", "Hugging Face `Trainer`"),
     Contender("nanogpt", "nanogpt", "nanoGPT's model and loop"),
     Contender("parrotlet-compiled", "parrotlet", "Parrotlet, compiled", compiled=True),
@@ -226,7 +232,7 @@ def verdict(comparison: Comparison) -> Iterator[str]:
     for result in comparison.results:
         if result.contender.loop != "parrotlet" or result.contender.loss != "full":
             continue
-        for peer in ("codeparrot", "trainer", "nanogpt"):
+        for peer in ("codeparrot", "codeparrot-today", "trainer", "nanogpt"):
             other = comparison.reference(peer, result)
             if other:
                 wall, core = (

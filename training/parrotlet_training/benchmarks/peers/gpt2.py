@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from .plan import Plan
 
 
-def new_gpt2(plan: Plan) -> GPT2LMHeadModel:
-    """Fresh weights; the attention and the activation that transformers chooses, no dropout."""
+def new_gpt2(plan: Plan, *, dropout: float = 0.0, **options: Any) -> GPT2LMHeadModel:
+    """Fresh weights; the attention and the activation that transformers chooses.
+
+    Args:
+        plan: shape and seed.
+        dropout: of embeddings, attention and what the blocks add.
+        options: further ones of `GPT2Config`.
+    """
     torch.manual_seed(plan.seed)
     shape = plan.shape
     return GPT2LMHeadModel(
@@ -19,10 +27,11 @@ def new_gpt2(plan: Plan) -> GPT2LMHeadModel:
             n_embd=shape.width,
             n_layer=shape.layers,
             n_head=shape.heads,
-            resid_pdrop=0.0,
-            embd_pdrop=0.0,
-            attn_pdrop=0.0,
+            resid_pdrop=dropout,
+            embd_pdrop=dropout,
+            attn_pdrop=dropout,
             bos_token_id=0,
             eos_token_id=0,
+            **options,
         )
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 from .gate import Gate
 from .plan import Plan
 
-LOOPS = ("parrotlet", "codeparrot", "trainer", "nanogpt", "peak")
+LOOPS = ("parrotlet", "codeparrot", "codeparrot_today", "trainer", "nanogpt", "peak")
 """Modules of this package; each has ``run(plan, gate)``, which takes `plan.steps` steps."""
 
 

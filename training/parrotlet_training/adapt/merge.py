@@ -1,0 +1,74 @@
+"""Between the model as it was and the model as it became: as much of the new as is harmless.
+
+Wortsman et al. 2022, "Robust fine-tuning of zero-shot models" (WiSE-FT), section 3: the weights of
+a model before and after fine-tuning are averaged. Most of what is learnt stays, and most of what
+was forgotten comes back, so one may train with higher rates than would be good without it.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import torch
+from transformers import GPT2LMHeadModel
+
+from parrotlet_tokenizer import CodeTokenizer
+
+from ..checkpoint import STATE
+from ..data import text_rows
+from ..evaluate.bits import score_rows
+from ..evaluate.loading import load_model
+
+SHARES = (1.0, 0.8, 0.65, 0.5, 0.35, 0.2)
+"""Of the new weights; the first that forgets little enough is taken, or the last."""
+
+SCORED_BYTES = 100_000
+"""Of the text that is not to get worse, for each share."""
+
+
+def merge(
+    base: Path, checkpoint: Path, target: Path, corpus: Path, split: str, loss: float | None
+) -> float:
+    """Writes `checkpoint` to the new folder `target`, its weights averaged with those of `base`.
+
+    Args:
+        base: the model as it was, a bundle or a checkpoint.
+        checkpoint: the model as it became, of the same shape.
+        target: gets all of the checkpoint but the training state.
+        corpus: holds `split`.
+        split: text that is not to get worse.
+        loss: by how much its bits per byte may rise, relative; None if there is no such text: then
+            the new weights stay as they are.
+
+    Returns:
+        Share of the new weights.
+
+    Raises:
+        ModelError: if one cannot be read.
+        OSError: if it cannot be written.
+    """
+    shutil.copytree(checkpoint, target, ignore=shutil.ignore_patterns(STATE))
+    if loss is None:
+        return 1.0
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    with load_model(str(base)) as (old, _), load_model(str(checkpoint)) as (new, folder):
+        tokenizer = CodeTokenizer.load(folder)
+        rows = list(text_rows(corpus, split, tokenizer, new.config.n_positions, SCORED_BYTES))
+
+        def bits(model: GPT2LMHeadModel) -> float:
+            return score_rows(model.to(device), rows, tokenizer, device).bits_per_byte
+
+        limit = bits(old) * (1 + loss)
+        learnt = [weight.clone() for weight in new.to(device).parameters()]
+        for share in SHARES:
+            with torch.no_grad():
+                for weight, begun, ended in zip(
+                    new.parameters(), old.parameters(), learnt, strict=True
+                ):
+                    weight.copy_(torch.lerp(begun, ended, share))
+            if bits(new) <= limit:
+                break
+        if share < 1:
+            new.save_pretrained(target)
+    return share
