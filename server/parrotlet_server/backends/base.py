@@ -48,3 +48,17 @@ class Backend(Protocol):
             ValueError: if `tokens` is empty, or the state would exceed `context_length`.
         """
         ...
+
+    def evaluate_rows(
+        self, state: State, keep: int, tokens: Sequence[int], rows: int
+    ) -> NDArray[np.float32]:
+        """As `evaluate`, for the last `rows` of `tokens`.
+
+        Returns:
+            Logits after each of the last `rows` tokens, float32, shape (rows, vocabulary_size).
+            They are the caller's own and may be written to.
+
+        Raises:
+            ValueError: also if `rows` does not lie between 1 and the number of tokens.
+        """
+        ...
