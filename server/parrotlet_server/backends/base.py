@@ -62,3 +62,22 @@ class Backend(Protocol):
             ValueError: also if `rows` does not lie between 1 and the number of tokens.
         """
         ...
+
+
+def check_evaluation(
+    backend: Backend, state: State, keep: int, tokens: Sequence[int], rows: int
+) -> None:
+    """Refuses what `Backend.evaluate_rows` cannot do.
+
+    Raises:
+        ValueError: see there.
+    """
+    new, total = len(tokens), keep + len(tokens)
+    if not 0 <= keep <= len(state.tokens):
+        raise ValueError(f"cannot keep {keep} of {len(state.tokens)} tokens")
+    if not 1 <= rows <= new:
+        raise ValueError(f"{rows} rows of logits are wanted of {new} new tokens")
+    if total > backend.context_length:
+        raise ValueError(f"{total} tokens exceed the context of {backend.context_length}")
+    if min(tokens) < 0 or max(tokens) >= backend.vocabulary_size:
+        raise ValueError(f"ids lie between 0 and {backend.vocabulary_size - 1}")

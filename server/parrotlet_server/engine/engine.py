@@ -140,7 +140,7 @@ class Engine:
         reason = ""
         for decoded in self._decoder.several(prompt, state, keep, stopping, cancelled):
             answers.append(decoded)
-            suggestion, why = _suggestion(place, decoded)
+            suggestion, why = suggestion_of(place, decoded)
             if why == "cancelled":
                 return len(prompt.ids), answers, [], why
             if suggestion and all(suggestion.text != one.text for one in suggestions):
@@ -159,7 +159,8 @@ def stopping_for(request: Request) -> Stopping:
     return EndOfBlock(place, opened) if opened else EndOfLine(place)
 
 
-def _suggestion(place: Place, decoded: Decoded) -> tuple[Suggestion | None, str]:
+def suggestion_of(place: Place, decoded: Decoded) -> tuple[Suggestion | None, str]:
+    """What of `decoded` is worth showing at `place`, if anything, and the reason."""
     if decoded.reason == "cancelled":
         return None, "cancelled"
     text, overwrite = fit_closers(place.line, decoded.text.rstrip(), place.tail)

@@ -3,10 +3,10 @@
 Three questions, each at the same held-out places and in one process:
 
 1. With drafts and without, in turn, each one character after a request of the same kind, as when
-   typing: is the text the same, and how long does it take? Where it differs, the two likeliest tokens of the first place that differs are
-   looked at: 8-bit passes over several rows differ a little from passes over one, which can only
-   turn a near-tie.
-2. From a state that earlier keys left, as when typing, and from a fresh one: is the text the same?
+   typing: is the text the same, and how long does it take? Where it differs, the two likeliest
+   tokens of the first place that differs are looked at: 8-bit passes over several rows differ a
+   little from passes over one, which can only turn a near-tie.
+2. From a state that an earlier key left, and from a fresh one: is the text the same?
 3. The prompt read at once and read in pieces: is the text the same?
 """
 
