@@ -90,7 +90,7 @@ def test_the_engine_completes_with_it(bundle, engine):
 
 
 def test_a_device_that_is_not_there(bundle):
-    with pytest.raises(BundleError, match="cannot use the device 'cuda:99'|cannot use") as caught:
+    with pytest.raises(BundleError, match="cannot use the device 'cuda:99'") as caught:
         open_completer(BackendOptions("torch", str(bundle), device="cuda:99"))
     assert "\n" not in str(caught.value)
 
