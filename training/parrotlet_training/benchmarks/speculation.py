@@ -26,7 +26,9 @@ from parrotlet_server.bundle import BundleError
 from parrotlet_server.engine import Completion, Engine, Request, never
 from parrotlet_server.engine.decode import Decoder
 from parrotlet_server.engine.engine import stopping_for
+from parrotlet_server.engine.place import Place
 from parrotlet_server.engine.prompt import Prompt, build_prompt
+from parrotlet_server.engine.states import common_length
 from parrotlet_server.engine.vocabulary import Vocabulary
 
 from ..evaluate.cursors import CursorError, texts
@@ -129,13 +131,8 @@ class Bench:
 
     def gap(self, request: Request) -> float:
         """Between the two likeliest tokens where plain decoding and drafts first differ."""
-        prompt, stopping = self.prompt(request), stopping_for(request)
-        plain, drafting = (
-            Decoder(self.backend, self.vocabulary, speculate)
-            .run(prompt, self.backend.new_state(), 0, stopping, never)
-            .tokens
-            for speculate in (False, True)
-        )
+        prompt = self.prompt(request)
+        plain, drafting = (self._tokens(request, prompt, speculate) for speculate in (False, True))
         size = next(
             (at for at, (a, b) in enumerate(zip(plain, drafting, strict=False)) if a != b),
             min(len(plain), len(drafting)),
@@ -149,6 +146,17 @@ class Bench:
             self.vocabulary.ban_specials(logits)
         second, first = np.sort(logits)[-2:]
         return float(first - second) / spread
+
+    def _tokens(self, request: Request, prompt: Prompt, speculate: bool) -> list[int]:
+        """What is written at `request`, one character after the same was asked."""
+        decoder = Decoder(self.backend, self.vocabulary, speculate)
+        state = self.backend.new_state()
+        if request.prefix:
+            before = replace(request, prefix=request.prefix[:-1])
+            if Place.of(before).can_insert:
+                decoder.run(self.prompt(before), state, 0, stopping_for(before), never)
+        keep = common_length(state.tokens, prompt.ids)
+        return decoder.run(prompt, state, keep, stopping_for(request), never).tokens
 
 
 def run(arguments: argparse.Namespace) -> Iterator[str]:
