@@ -150,13 +150,17 @@ class TestSeveral:
         request = Request("x = ", "", max_tokens=5, candidates=-1)
         assert random_pair[0].complete(request).others == ()
 
-    def test_each_begins_as_forced_and_goes_on_greedily(self, random_pair):
-        """What follows the first token is what the model writes after it by itself."""
-        plain = random_pair[1]
-        found = plain.complete(Request("x = ", "", max_tokens=6, candidates=3, multiline="never"))
+    def test_each_goes_on_as_if_its_beginning_had_been_typed(self, engines):
+        """What follows the first token of another suggestion is the model's own choice."""
+        plain = engines[1]
+        found = self.ask(plain, "    def ", multiline="never")
+        assert found.others
         for other in found.others:
-            again = plain.complete(Request("x = ", "", max_tokens=6, candidates=3))
-            assert other.text in [s.text for s in again.others]
+            text = DOCUMENTS["inventory.py"]
+            at = text.index("    def ") + len("    def ")
+            half = other.text[: other.text.index("(") + 1] if "(" in other.text else other.text[:-1]
+            request = Request(text[:at] + half, text[text.find("\n", at) :], multiline="never")
+            assert half + plain.complete(request).suggestion.text == other.text
 
     def test_afterwards_the_state_serves_the_next_key(self, engines):
         engine, plain = engines

@@ -103,7 +103,7 @@ class Engine:
         place = Place.of(request)
         if not place.can_insert:
             return Completion(None, "skipped:text right of the cursor")
-        stopping = stopping_for(request)
+        stopping = stopping_for(request, place)
         with self._lock:
             prompt_tokens, answers, suggestions, reason = self._decode(
                 request, place, stopping, cancelled
@@ -149,12 +149,13 @@ class Engine:
             reason = reason or why
             if len(suggestions) == wanted or len(answers) == wanted + MORE_TRIED * (wanted > 1):
                 break
-        return len(prompt.ids), answers, suggestions, reason
+        # what is shown without being asked for stays first; of the others the surest
+        others = sorted(suggestions[1:], key=lambda one: one.score, reverse=True)
+        return len(prompt.ids), answers, [*suggestions[:1], *others], reason
 
 
-def stopping_for(request: Request) -> Stopping:
-    """When the answer to `request` is over."""
-    place = Place.of(request)
+def stopping_for(request: Request, place: Place) -> Stopping:
+    """When the answer to `request`, at its `place`, is over."""
     opened = place.opened if request.multiline == "auto" else None
     return EndOfBlock(place, opened) if opened else EndOfLine(place)
 

@@ -61,7 +61,7 @@ class RemoteEngine:
         place = Place.of(request)
         if not place.can_insert:
             return Completion(None, "skipped:text right of the cursor")
-        answer = _Answer(stopping_for(request))
+        answer = _Answer(stopping_for(request, place))
         try:
             prompt_tokens = self._ask(request, answer, cancelled)
         except EndpointCancelledError:

@@ -59,7 +59,8 @@ class Completion:
             state was kept from earlier requests.
         generated_tokens: tokens that the model wrote.
         seconds: wall time.
-        others: further suggestions, each another text, where the request asks for them.
+        others: further suggestions, each another text, the surest first, where the request asks
+            for them. `suggestion` is the same with and without them.
         passes: runs of the model for what it wrote, fewer than tokens where drafts were right.
         drafted_tokens: tokens of drafts out of the text that the model read.
         accepted_tokens: of these, those that were what the model writes.

@@ -118,7 +118,7 @@ class Bench:
         """The raw answer where the prompt was read in pieces, and where it was read at once."""
         prompt = self.prompt(request)
         decoder = Decoder(self.backend, self.vocabulary)
-        stopping = stopping_for(request)
+        stopping = stopping_for(request, Place.of(request))
         answers = []
         for whole in (False, True):
             state = self.backend.new_state()
@@ -154,9 +154,13 @@ class Bench:
         if request.prefix:
             before = replace(request, prefix=request.prefix[:-1])
             if Place.of(before).can_insert:
-                decoder.run(self.prompt(before), state, 0, stopping_for(before), never)
+                decoder.run(
+                    self.prompt(before), state, 0, stopping_for(before, Place.of(before)), never
+                )
         keep = common_length(state.tokens, prompt.ids)
-        return decoder.run(prompt, state, keep, stopping_for(request), never).tokens
+        return decoder.run(
+            prompt, state, keep, stopping_for(request, Place.of(request)), never
+        ).tokens
 
 
 def run(arguments: argparse.Namespace) -> Iterator[str]:
