@@ -43,6 +43,15 @@ test: setup ## all tests of Python and TypeScript
 	$(BIN)/python -m pytest
 	npm --prefix $(EXTENSION) test
 
+# Its own environment: llama.cpp is compiled, which takes some minutes.
+.cache/peers/bin/python:
+	$(PYTHON) -m venv .cache/peers
+	.cache/peers/bin/python -m pip install --quiet --disable-pip-version-check numpy llama-cpp-python==0.3.36 || { rm -rf .cache/peers; exit 1; }
+
+.PHONY: test-peers
+test-peers: .venv/dev .cache/peers/bin/python ## our model in llama.cpp, which is compiled for it; not in CI
+	$(BIN)/python -m pytest tests/peers
+
 .PHONY: e2e
 e2e: setup $(VSIX) ## a real VS Code with the real extension, server and model
 	tests/e2e/run.sh $(VSIX)

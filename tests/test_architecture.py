@@ -79,5 +79,7 @@ def test_plain_install_needs_nothing_of_training(package):
     for file in root.rglob("*.py"):
         if (package, file.name) == ("parrotlet_tokenizer", "corpus.py"):
             continue  # reads a corpus with pyarrow, inside one function
+        if file.relative_to(root).as_posix() == "backends/torch.py":
+            continue  # imported only by whoever asks for this backend
         tops = {name.split(".")[0] for name in imports(file, root)}
         assert not tops & TRAINING_ONLY, file

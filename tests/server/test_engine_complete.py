@@ -155,22 +155,20 @@ class TestHealing:
         """With random weights all ways through the vocabulary are taken."""
         request = Request(prefix, "", multiline=multiline, max_tokens=8)
         ids: list[int] = []
-        original = random_engine._decoder._choose
+        original = random_engine._decoder.several
 
-        def recorded(logits, rest):
-            choice = original(logits, rest)
-            ids.append(choice[0])
-            return choice
+        def recorded(*arguments):
+            for decoded in original(*arguments):
+                ids.extend(decoded.tokens)
+                yield decoded
 
-        random_engine._decoder._choose = recorded
+        random_engine._decoder.several = recorded
         try:
             completion = random_engine.complete(request)
         finally:
-            del random_engine._decoder._choose
+            del random_engine._decoder.several
         assert completion.reason != "cancelled"
-        assert not any(0 < index < len(SPECIAL_TOKENS) for index in ids)
-        if END_OF_TEXT_ID in ids:
-            ids = ids[: ids.index(END_OF_TEXT_ID)]
+        assert not any(index < len(SPECIAL_TOKENS) for index in ids)
         text = text_of(completion)
         if text is not None:
             # what the model wrote begins with the piece before the cursor and goes on with the text

@@ -344,6 +344,7 @@ def _register_bench(subparsers: argparse._SubParsersAction[argparse.ArgumentPars
         add_adapt_arguments,
         add_corpus_arguments,
         add_input_arguments,
+        add_speculation_arguments,
         add_training_arguments,
         add_vocabulary_arguments,
     )
@@ -365,6 +366,17 @@ def _register_bench(subparsers: argparse._SubParsersAction[argparse.ArgumentPars
     adapting = subjects.add_parser("adapt", help="what `parrotlet adapt` gains, and what it costs")
     add_adapt_arguments(adapting)
     adapting.set_defaults(run=_bench_adapt)
+    drafts = subjects.add_parser("speculation", help="drafts out of the text, with and without")
+    add_speculation_arguments(drafts)
+    drafts.set_defaults(run=_bench_speculation)
+
+
+def _bench_speculation(arguments: argparse.Namespace) -> int:
+    if _missing("pyarrow"):
+        return 2
+    from .benchmarks.speculation import main
+
+    return main(arguments)
 
 
 def _bench_adapt(arguments: argparse.Namespace) -> int:

@@ -48,3 +48,36 @@ class Backend(Protocol):
             ValueError: if `tokens` is empty, or the state would exceed `context_length`.
         """
         ...
+
+    def evaluate_rows(
+        self, state: State, keep: int, tokens: Sequence[int], rows: int
+    ) -> NDArray[np.float32]:
+        """As `evaluate`, for the last `rows` of `tokens`.
+
+        Returns:
+            Logits after each of the last `rows` tokens, float32, shape (rows, vocabulary_size).
+            They are the caller's own and may be written to.
+
+        Raises:
+            ValueError: also if `rows` does not lie between 1 and the number of tokens.
+        """
+        ...
+
+
+def check_evaluation(
+    backend: Backend, state: State, keep: int, tokens: Sequence[int], rows: int
+) -> None:
+    """Refuses what `Backend.evaluate_rows` cannot do.
+
+    Raises:
+        ValueError: see there.
+    """
+    new, total = len(tokens), keep + len(tokens)
+    if not 0 <= keep <= len(state.tokens):
+        raise ValueError(f"cannot keep {keep} of {len(state.tokens)} tokens")
+    if not 1 <= rows <= new:
+        raise ValueError(f"{rows} rows of logits are wanted of {new} new tokens")
+    if total > backend.context_length:
+        raise ValueError(f"{total} tokens exceed the context of {backend.context_length}")
+    if min(tokens) < 0 or max(tokens) >= backend.vocabulary_size:
+        raise ValueError(f"ids lie between 0 and {backend.vocabulary_size - 1}")

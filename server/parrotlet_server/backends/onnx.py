@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from parrotlet_server.bundle import BundleError
 
-from .base import State
+from .base import State, check_evaluation
 from .threads import default_threads
 
 
@@ -94,28 +94,11 @@ class OnnxBackend:
     def evaluate_rows(
         self, state: State, keep: int, tokens: Sequence[int], rows: int
     ) -> NDArray[np.float32]:
-        """As `evaluate`, for the last `rows` of `tokens`.
-
-        Returns:
-            Logits after each of the last `rows` tokens, float32, shape (rows, vocabulary_size).
-
-        Raises:
-            ValueError: if `tokens` is empty or holds no ids, `rows` does not lie between 1 and
-                their number, `keep` exceeds the state, or the state would exceed
-                `context_length`.
-        """
+        """See `Backend.evaluate_rows`."""
         assert isinstance(state, OnnxState)
-        new = len(tokens)
-        total = keep + new
-        if not 0 <= keep <= len(state.tokens):
-            raise ValueError(f"cannot keep {keep} of {len(state.tokens)} tokens")
-        if not 1 <= rows <= new:
-            raise ValueError(f"{rows} rows of logits are wanted of {new} new tokens")
-        if total > self.context_length:
-            raise ValueError(f"{total} tokens exceed the context of {self.context_length}")
+        check_evaluation(self, state, keep, tokens, rows)
+        new, total = len(tokens), keep + len(tokens)
         ids = np.asarray(tokens, dtype=np.int64)
-        if ids.min() < 0 or ids.max() >= self.vocabulary_size:
-            raise ValueError(f"ids lie between 0 and {self.vocabulary_size - 1}")
         del state.tokens[keep:]
         binding = state.binding
         for name, value in (

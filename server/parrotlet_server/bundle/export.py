@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import onnx
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from parrotlet_tokenizer.tokenizer import TOKENIZER_FILE
 
@@ -13,7 +12,7 @@ from .aside import check_target, written_aside
 from .card import CARD_FILE, model_card
 from .checkpoint import Checkpoint, read_checkpoint, write_checkpoint, write_json
 from .errors import BundleError
-from .graph import build_graph, read_weights
+from .graph import build_graph
 from .manifest import (
     MANIFEST_FILE,
     MODEL_FILE,
@@ -24,6 +23,7 @@ from .manifest import (
     program,
 )
 from .quantise import BLOCK_SIZES, block_size
+from .weights import restored
 
 _LARGEST = 2**31 - 2**20  # of one protobuf message, with room for the operators
 
@@ -81,15 +81,7 @@ def restore_checkpoint(bundle: Path, folder: Path, overwrite: bool = False) -> N
         BundleError: if the bundle is damaged, or `folder` is taken and `overwrite` not set.
     """
     check_target(folder, overwrite)
-    source = open_bundle(bundle)
-    architecture = source.manifest.architecture
-    try:
-        tensors = read_weights(onnx.load(source.model_file), architecture)
-    except (DecodeError, KeyError, ValueError) as error:
-        raise BundleError(f"{source.model_file} was not made by this program: {error}") from error
-    checkpoint = Checkpoint(
-        architecture, tensors, source.tokenizer, source.manifest.notes, source.manifest.licence
-    )
+    checkpoint = restored(open_bundle(bundle))
     with written_aside(folder, overwrite) as aside:
         write_checkpoint(checkpoint, aside)
 

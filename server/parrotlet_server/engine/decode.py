@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from parrotlet_server.backends.base import Backend, State
 from parrotlet_tokenizer.specials import END_OF_TEXT_ID
 
+from .lookup import Lookup
 from .prompt import Prompt
 from .stopping import Stop, Stopping
 from .vocabulary import Vocabulary
@@ -18,7 +19,10 @@ from .vocabulary import Vocabulary
 CHUNK = 64
 """Tokens of a prompt that are read between two looks at the cancellation: 10 to 50 ms."""
 
-_NONE = np.empty(0, dtype=np.float32)
+LEAST_PROBABILITY = 0.01
+"""Of the first token of another suggestion; less likely ones are hardly ever wanted."""
+
+Logits = NDArray[np.float32]
 
 
 @dataclass
@@ -29,15 +33,23 @@ class Decoded:
         text: the part after the cursor, up to where it was stopped.
         reason: why it ended, as in `Completion.reason`; "cancelled" leaves the text unfinished.
         evaluated: tokens of the prompt that were read.
+        tokens: that were written.
         ends: for each token written, the end of its bytes, counted from the cursor.
         log_probabilities: of each token written.
+        passes: runs of the model for what was written, the one that ends the prompt among them.
+        drafted: tokens of drafts that were read.
+        accepted: of these, those that the model wrote itself.
     """
 
     text: str = ""
     reason: str = "cancelled"
     evaluated: int = 0
+    tokens: list[int] = field(default_factory=list)
     ends: list[int] = field(default_factory=list)
     log_probabilities: list[float] = field(default_factory=list)
+    passes: int = 0
+    drafted: int = 0
+    accepted: int = 0
 
     def score(self, text: str) -> float:
         """Mean log-probability of the tokens that wrote `text`, the beginning of the answer."""
@@ -51,12 +63,31 @@ class Decoded:
         return sum(own) / len(own) if own else 0.0
 
 
+@dataclass(frozen=True)
+class _Fork:
+    """Where the first token after the cursor was chosen.
+
+    Attributes:
+        logits: what it was chosen from, shape (vocabulary size,).
+        rest: text before the cursor that it had to spell.
+        before: tokens that were written before it.
+        log_probabilities: of these.
+    """
+
+    logits: Logits
+    rest: bytes
+    before: list[int]
+    log_probabilities: list[float]
+
+
 class Decoder:
     """Runs prompts through a model."""
 
-    def __init__(self, backend: Backend, vocabulary: Vocabulary) -> None:
+    def __init__(self, backend: Backend, vocabulary: Vocabulary, speculate: bool = True) -> None:
+        """Writes with `backend`; `speculate` lets it check drafts of several tokens at once."""
         self._backend = backend
         self._vocabulary = vocabulary
+        self._speculate = speculate
 
     def run(
         self,
@@ -68,63 +99,201 @@ class Decoder:
     ) -> Decoded:
         """Reads `prompt`, of which `state` holds `keep` tokens, and writes until `stopping` says.
 
-        Whenever it returns or raises, `state` holds what its tokens say.
+        Whenever it returns or raises, `state` holds what its tokens say: the prompt's as far as
+        they were read, then what was written, and perhaps the end of a draft that was wrong.
         """
-        decoded = Decoded()
-        keep = min(keep, len(prompt.ids) - 1)  # the last token's logits are needed
-        logits = _NONE
-        for start in range(keep, len(prompt.ids), CHUNK):
-            if cancelled():
-                return decoded
-            chunk = prompt.ids[start : start + CHUNK]
-            logits = self._backend.evaluate(state, start, chunk)
-            decoded.evaluated += len(chunk)
-        self._write(prompt, state, logits, stopping, cancelled, decoded)
-        return decoded
+        return next(self.several(prompt, state, keep, stopping, cancelled))
 
-    def _write(
+    def several(
         self,
         prompt: Prompt,
         state: State,
-        logits: NDArray[np.float32],
+        keep: int,
         stopping: Stopping,
         cancelled: Callable[[], bool],
-        decoded: Decoded,
-    ) -> None:
-        rest = prompt.rest
-        written = b""
-        room = self._backend.context_length - len(state.tokens)
-        shown = 0
-        while not cancelled():
-            token, value = self._choose(logits, rest)
-            if token == END_OF_TEXT_ID:
-                _end(decoded, stopping.finish(decoded.text, "end_of_text"))
-                return
-            text = self._vocabulary.bytes[token]
-            written += text[len(rest) :]
-            rest = rest[len(text) :]
-            shown += bool(written)
-            decoded.ends.append(len(written))
-            decoded.log_probabilities.append(value)
-            decoded.text, broken = decode_whole(written)
-            stop = stopping.check(decoded.text)
-            if stop is None and (broken or shown == prompt.limit or len(decoded.ends) > room):
-                stop = stopping.finish(decoded.text, "length")
-            if stop is not None:
-                _end(decoded, stop)
-                return
-            logits = self._backend.evaluate(state, len(state.tokens), [token])
+    ) -> Iterator[Decoded]:
+        """As `run`, and after its answer others that differ from the first new token on.
 
-    def _choose(self, logits: NDArray[np.float32], rest: bytes) -> tuple[int, float]:
+        The likelier first token comes first. None begins as an earlier one does. Once one is
+        cancelled, no other follows.
+        """
+        writing = _Writing(
+            self._backend, self._vocabulary, self._speculate, prompt, state, stopping
+        )
+        decoded = Decoded()
+        if writing.read(keep, decoded, cancelled):
+            writing.write(decoded, cancelled)
+        fork = writing.fork
+        known = [decoded.text.encode()]
+        yield decoded
+        if fork is None or decoded.reason == "cancelled":
+            return
+        for token, value in writing.likeliest(fork):
+            shown = self._vocabulary.bytes[token][len(fork.rest) :]
+            if not shown or any(text.startswith(shown) for text in known):
+                continue  # other tokens of the same text
+            decoded = writing.branch(fork, token, value, cancelled)
+            known.append(decoded.text.encode())
+            yield decoded
+            if decoded.reason == "cancelled":
+                return
+
+
+class _Writing:
+    """One prompt, and what is written after it."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        vocabulary: Vocabulary,
+        speculate: bool,
+        prompt: Prompt,
+        state: State,
+        stopping: Stopping,
+    ) -> None:
+        self.fork: _Fork | None = None
+        self._backend = backend
+        self._vocabulary = vocabulary
+        self._prompt = prompt
+        self._state = state
+        self._stopping = stopping
+        self._lookup = Lookup(prompt.ids, vocabulary.bytes) if speculate else None
+        self._rest = prompt.rest
+        self._written = b""
+        self._shown = 0
+        self._draft: list[int] = []
+        # Logits after the last token written and after each of the draft; `_at` is the row to
+        # choose from.
+        self._rows: Logits = np.empty((0, 0), dtype=np.float32)
+        self._at = 0
+
+    def read(self, keep: int, decoded: Decoded, cancelled: Callable[[], bool]) -> bool:
+        """Reads the prompt, and a first draft with its end; False if it was cancelled."""
+        ids = self._prompt.ids
+        keep = min(keep, len(ids) - 1)  # the last token's logits are needed
+        for start in range(keep, len(ids), CHUNK):
+            if cancelled():
+                return False
+            chunk = ids[start : start + CHUNK]
+            if start + CHUNK < len(ids):
+                self._backend.evaluate(self._state, start, chunk)
+            else:
+                self._evaluate(start, chunk, decoded)
+            decoded.evaluated += len(chunk)
+        return True
+
+    def write(self, decoded: Decoded, cancelled: Callable[[], bool]) -> None:
+        """Goes on with `decoded` until it is over or cancelled."""
+        while not cancelled():
+            logits = self._rows[self._at]
+            token, value = self._choose(logits)
+            if self.fork is None and len(self._vocabulary.bytes[token]) > len(self._rest):
+                before, values = list(decoded.tokens), list(decoded.log_probabilities)
+                self.fork = _Fork(logits, self._rest, before, values)
+            if self._take(token, value, decoded):
+                return
+            if self._at < len(self._draft) and self._draft[self._at] == token:
+                self._at += 1  # the model has read it already
+                decoded.accepted += 1
+            else:
+                self._read_last(decoded)
+
+    def branch(
+        self, fork: _Fork, token: int, value: float, cancelled: Callable[[], bool]
+    ) -> Decoded:
+        """Another answer, which has `token` at `fork`."""
+        decoded = Decoded()
+        self._rest, self._written, self._shown = self._prompt.rest, b"", 0
+        if self._lookup:
+            self._lookup.cut(len(self._prompt.ids))
+        for one, its in zip(fork.before, fork.log_probabilities, strict=True):
+            self._add(one, its, decoded)
+        if not cancelled() and not self._take(token, value, decoded):
+            self._read_last(decoded)
+            self.write(decoded, cancelled)
+        return decoded
+
+    def likeliest(self, fork: _Fork) -> Iterator[tuple[int, float]]:
+        """Tokens that are possible at `fork` with their log-probabilities, the likeliest first."""
+        ids = self._vocabulary.continuing(fork.rest) if fork.rest else None
+        logits = fork.logits if ids is None else fork.logits[ids]
+        values = logits - logits.max()
+        values -= np.log(np.exp(values).sum())
+        possible = np.flatnonzero(values >= np.log(LEAST_PROBABILITY))
+        for index in possible[np.argsort(-values[possible], kind="stable")]:
+            yield int(index if ids is None else ids[index]), float(values[index])
+
+    def _choose(self, logits: Logits) -> tuple[int, float]:
         """The likeliest token that may follow, and its log-probability among these."""
-        if rest:
-            allowed = self._vocabulary.continuing(rest)
+        if self._rest:
+            allowed = self._vocabulary.continuing(self._rest)
             logits = logits[allowed]
         else:
             self._vocabulary.ban_specials(logits)
         best = int(logits.argmax())
         value = -float(np.log(np.exp(logits - logits[best]).sum()))
-        return (int(allowed[best]) if rest else best), value
+        return (int(allowed[best]) if self._rest else best), value
+
+    def _take(self, token: int, value: float, decoded: Decoded) -> bool:
+        """Adds `token` to the answer; whether that ends it."""
+        if token == END_OF_TEXT_ID:
+            _end(decoded, self._stopping.finish(decoded.text, "end_of_text"))
+            return True
+        broken = self._add(token, value, decoded)
+        stop = self._stopping.check(decoded.text)
+        # the token has to be read before another one can be written
+        full = len(self._prompt.ids) + len(decoded.tokens) > self._backend.context_length
+        if stop is None and (broken or full or self._shown == self._prompt.limit):
+            stop = self._stopping.finish(decoded.text, "length")
+        if stop is not None:
+            _end(decoded, stop)
+        return stop is not None
+
+    def _add(self, token: int, value: float, decoded: Decoded) -> bool:
+        """Adds `token` to the text; whether that is no UTF-8."""
+        text = self._vocabulary.bytes[token]
+        self._written += text[len(self._rest) :]
+        self._rest = self._rest[len(text) :]
+        self._shown += bool(self._written)
+        if self._lookup:
+            self._lookup.extend([token])
+        decoded.tokens.append(token)
+        decoded.ends.append(len(self._written))
+        decoded.log_probabilities.append(value)
+        decoded.text, broken = decode_whole(self._written)
+        return broken
+
+    def _read_last(self, decoded: Decoded) -> None:
+        """Reads the last token that was written."""
+        written = len(self._prompt.ids) + len(decoded.tokens)
+        self._evaluate(written - 1, decoded.tokens[-1:], decoded)
+
+    def _evaluate(self, keep: int, tokens: list[int], decoded: Decoded) -> None:
+        """Reads `tokens`, which end what there is, and a draft of what may follow."""
+        room = self._backend.context_length - keep - len(tokens)
+        draft = self._drafted(room) if self._lookup else []
+        self._rows = self._backend.evaluate_rows(
+            self._state, keep, [*tokens, *draft], 1 + len(draft)
+        )
+        self._draft, self._at = draft, 0
+        decoded.passes += 1
+        decoded.drafted += len(draft)
+
+    def _drafted(self, room: int) -> list[int]:
+        """A draft of at most `room` tokens that ends before the answer would be over.
+
+        The last token of an answer is chosen from the logits before it and never read.
+        """
+        assert self._lookup is not None
+        draft = self._lookup.draft(self._rest)[: min(room, self._prompt.limit - self._shown - 1)]
+        rest, written = self._rest, self._written
+        for at, token in enumerate(draft):
+            text = self._vocabulary.bytes[token]
+            written += text[len(rest) :]
+            rest = rest[len(text) :]
+            if self._stopping.check(decode_whole(written)[0]):
+                return draft[:at]
+        return draft
 
 
 def decode_whole(written: bytes) -> tuple[str, bool]:

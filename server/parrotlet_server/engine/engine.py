@@ -22,6 +22,10 @@ from .vocabulary import Vocabulary
 STATES = 3
 """Model states that are kept: about as many files as one edits in turn."""
 
+MOST_CANDIDATES = 3
+MORE_TRIED = 2
+"""Answers beyond those wanted that are tried where some are not worth showing or no other text."""
+
 
 def never() -> bool:
     """The answer of a request that nobody cancels."""
@@ -43,8 +47,11 @@ class Engine:
         tokenizer: CodeTokenizer,
         bundle: Bundle | None = None,
         states: int = STATES,
+        speculate: bool = True,
     ) -> None:
         """Serves `backend`, whose tokens are `tokenizer`'s; keeps up to `states` model states.
+
+        `speculate` lets the model check drafts out of the text, several tokens in one run.
 
         Raises:
             BundleError: if the two do not belong together, or the context is too short.
@@ -63,7 +70,7 @@ class Engine:
         self.tokenizer = tokenizer
         self.bundle = bundle
         self._quality = bundle.manifest.best_quality if bundle else None
-        self._decoder = Decoder(backend, Vocabulary(tokenizer))
+        self._decoder = Decoder(backend, Vocabulary(tokenizer), speculate)
         self._states = States(backend, states)
         self._lock = Lock()
 
@@ -96,32 +103,65 @@ class Engine:
         place = Place.of(request)
         if not place.can_insert:
             return Completion(None, "skipped:text right of the cursor")
-        opened = place.opened if request.multiline == "auto" else None
-        stopping = EndOfBlock(place, opened) if opened else EndOfLine(place)
+        stopping = stopping_for(request, place)
         with self._lock:
-            prompt_tokens, decoded = self._decode(request, stopping, cancelled)
-        suggestion, reason = _suggestion(place, decoded)
+            prompt_tokens, answers, suggestions, reason = self._decode(
+                request, place, stopping, cancelled
+            )
         return Completion(
-            suggestion,
+            suggestions[0] if suggestions else None,
             reason,
             prompt_tokens=prompt_tokens,
-            evaluated_tokens=decoded.evaluated,
-            generated_tokens=len(decoded.ends),
+            evaluated_tokens=sum(answer.evaluated for answer in answers),
+            generated_tokens=sum(len(answer.tokens) for answer in answers),
             seconds=time.perf_counter() - start,
+            others=tuple(suggestions[1:]),
+            passes=sum(answer.passes for answer in answers),
+            drafted_tokens=sum(answer.drafted for answer in answers),
+            accepted_tokens=sum(answer.accepted for answer in answers),
         )
 
     def _decode(
-        self, request: Request, stopping: Stopping, cancelled: Callable[[], bool]
-    ) -> tuple[int, Decoded]:
+        self,
+        request: Request,
+        place: Place,
+        stopping: Stopping,
+        cancelled: Callable[[], bool],
+    ) -> tuple[int, list[Decoded], list[Suggestion], str]:
+        """Length of the prompt, all that was written, what is worth showing of it, the reason."""
         if cancelled():
-            return 0, Decoded()
+            return 0, [], [], "cancelled"
         context, quality = self.backend.context_length, self._quality
         prompt = build_prompt(self.tokenizer, request, context, quality)
         state, keep = self._states.take(prompt.ids, request.document)
-        return len(prompt.ids), self._decoder.run(prompt, state, keep, stopping, cancelled)
+        wanted = max(1, min(request.candidates, MOST_CANDIDATES))
+        answers: list[Decoded] = []
+        suggestions: list[Suggestion] = []
+        reason = ""
+        for decoded in self._decoder.several(prompt, state, keep, stopping, cancelled):
+            answers.append(decoded)
+            suggestion, why = suggestion_of(place, decoded)
+            if why == "cancelled":
+                return len(prompt.ids), answers, [], why
+            if suggestion and all(suggestion.text != one.text for one in suggestions):
+                reason = reason if suggestions else why
+                suggestions.append(suggestion)
+            reason = reason or why
+            if len(suggestions) == wanted or len(answers) == wanted + MORE_TRIED * (wanted > 1):
+                break
+        # what is shown without being asked for stays first; of the others the surest
+        others = sorted(suggestions[1:], key=lambda one: one.score, reverse=True)
+        return len(prompt.ids), answers, [*suggestions[:1], *others], reason
 
 
-def _suggestion(place: Place, decoded: Decoded) -> tuple[Suggestion | None, str]:
+def stopping_for(request: Request, place: Place) -> Stopping:
+    """When the answer to `request`, at its `place`, is over."""
+    opened = place.opened if request.multiline == "auto" else None
+    return EndOfBlock(place, opened) if opened else EndOfLine(place)
+
+
+def suggestion_of(place: Place, decoded: Decoded) -> tuple[Suggestion | None, str]:
+    """What of `decoded` is worth showing at `place`, if anything, and the reason."""
     if decoded.reason == "cancelled":
         return None, "cancelled"
     text, overwrite = fit_closers(place.line, decoded.text.rstrip(), place.tail)

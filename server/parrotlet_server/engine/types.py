@@ -17,6 +17,8 @@ class Request:
         document: identity of the text; requests with the same one share the model's state first.
         multiline: "auto" allows several lines where a block is to be written, "never" does not.
         max_tokens: most tokens that the model writes.
+        candidates: most suggestions that are wanted, 1 to 3; each further one costs about as much
+            as writing the first did.
     """
 
     prefix: str
@@ -25,6 +27,7 @@ class Request:
     document: str = ""
     multiline: Literal["auto", "never"] = "auto"
     max_tokens: int = 96
+    candidates: int = 1
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,11 @@ class Completion:
             state was kept from earlier requests.
         generated_tokens: tokens that the model wrote.
         seconds: wall time.
+        others: further suggestions, each another text, the surest first, where the request asks
+            for them. `suggestion` is the same with and without them.
+        passes: runs of the model for what it wrote, fewer than tokens where drafts were right.
+        drafted_tokens: tokens of drafts out of the text that the model read.
+        accepted_tokens: of these, those that were what the model writes.
     """
 
     suggestion: Suggestion | None
@@ -64,3 +72,7 @@ class Completion:
     evaluated_tokens: int = 0
     generated_tokens: int = 0
     seconds: float = 0.0
+    others: tuple[Suggestion, ...] = ()
+    passes: int = 0
+    drafted_tokens: int = 0
+    accepted_tokens: int = 0

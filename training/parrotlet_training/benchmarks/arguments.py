@@ -150,3 +150,17 @@ def add_adapt_arguments(parser: argparse.ArgumentParser) -> None:
         "weight_decay",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
+
+
+def add_speculation_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `parrotlet bench speculation`."""
+    parser.add_argument(
+        "--holdout", type=Path, default=Path("corpora/holdout"), metavar="DIR", help="%(default)s"
+    )
+    parser.add_argument("--model", metavar="MODEL", help="default: the bundled one")
+    parser.add_argument("--threads", type=int, metavar="N", help="default: as served")
+    parser.add_argument(
+        "--cursors", type=int, default=200, metavar="N", help="places (default: %(default)s)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the choice of places")
+    parser.add_argument("--progress", action="store_true", help="tell how many are done")

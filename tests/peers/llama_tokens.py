@@ -1,0 +1,33 @@
+"""Run by an interpreter that has llama-cpp-python: greedy tokens of a GGUF for given token ids.
+
+usage: llama_tokens.py MODEL.gguf < prompts.json > tokens.json
+where prompts.json is ``{"prompts": [[ids]], "tokens": number}``.
+"""
+
+import json
+import sys
+
+import llama_cpp
+import numpy as np
+
+
+def main() -> None:
+    asked = json.load(sys.stdin)
+    model = llama_cpp.Llama(
+        sys.argv[1], n_ctx=1024, n_threads=1, n_threads_batch=1, logits_all=True, verbose=False
+    )
+    answers = []
+    for prompt in asked["prompts"]:
+        model.reset()
+        model.eval(prompt)
+        written = []
+        for _ in range(asked["tokens"]):
+            token = int(np.argmax(model.scores[model.n_tokens - 1]))
+            written.append(token)
+            model.eval([token])
+        answers.append(written)
+    fim = llama_cpp.llama_vocab_fim_pre(llama_cpp.llama_model_get_vocab(model.model))
+    json.dump({"answers": answers, "fim_pre": fim, "n_vocab": model.n_vocab()}, sys.stdout)
+
+
+main()

@@ -1,0 +1,180 @@
+"""Drafts cost time, never the text; several suggestions share one state."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from parrotlet_server.backends.onnx import OnnxBackend
+from parrotlet_server.bundle import open_bundle
+from parrotlet_server.bundle.export import export_checkpoint
+from parrotlet_server.engine import Engine, Request
+
+from ..support.tiny_model import DOCUMENTS, tiny_checkpoint
+
+
+@pytest.fixture(scope="module")
+def engines(tmp_path_factory):
+    """With and without drafts, at 32 bits: there, passes of several rows change no bit that shows.
+
+    Both share the backend, and each has states of its own.
+    """
+    folder = tmp_path_factory.mktemp("exact") / "bundle"
+    bundle = export_checkpoint(tiny_checkpoint(), folder, bits=32)
+    backend = OnnxBackend(bundle.model_file, threads=1)
+    return tuple(
+        Engine(backend, bundle.tokenizer, bundle, speculate=speculate)
+        for speculate in (True, False)
+    )
+
+
+def requests(path, step, **options):
+    text = DOCUMENTS[path]
+    for at in range(2, len(text), step):
+        yield Request(text[:at], text[text.find("\n", at) :], path=path, document=path, **options)
+
+
+@pytest.mark.parametrize("path", DOCUMENTS)
+@pytest.mark.parametrize("multiline", ["auto", "never"])
+def test_the_text_is_that_of_plain_decoding_in_fewer_passes(engines, path, multiline):
+    drafting, plain = engines
+    passes = tokens = 0
+    for request in requests(path, 7, multiline=multiline):
+        ours, theirs = drafting.complete(request), plain.complete(request)
+        assert _close(ours, theirs) or (ours.suggestion, theirs.suggestion) == (None, None)
+        assert ours.reason == theirs.reason
+        assert ours.generated_tokens == theirs.generated_tokens
+        assert ours.evaluated_tokens <= ours.prompt_tokens
+        assert theirs.drafted_tokens == theirs.accepted_tokens == 0
+        assert ours.passes + ours.accepted_tokens == theirs.passes
+        passes += ours.passes
+        tokens += ours.generated_tokens
+    assert passes < tokens
+
+
+def _close(ours, theirs):
+    one, two = ours.suggestion, theirs.suggestion
+    return (
+        one is not None
+        and two is not None
+        and (one.text, one.overwrite) == (two.text, two.overwrite)
+        and abs(one.score - two.score) < 1e-3
+    )
+
+
+PIECES = ("ab", "ab(", "x = 1\n", "    ", "é", "日", "\n", "def f(ab):\n", "ab.cd", '"', ")")
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=40).map("".join), st.sampled_from([1, 5, 60]))
+@settings(max_examples=60, deadline=None)
+def test_with_random_weights_too(random_pair, prefix, tokens):
+    """Repetitive text has drafts everywhere, and a random model refuses nearly all of them."""
+    drafting, plain = random_pair
+    request = Request(prefix, "", max_tokens=tokens)
+    ours, theirs = drafting.complete(request), plain.complete(request)
+    assert _close(ours, theirs) or (ours.suggestion, theirs.suggestion) == (None, None)
+    assert ours.reason == theirs.reason
+
+
+@pytest.fixture(scope="module")
+def random_pair(random_checkpoint, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("random") / "bundle"
+    bundle = export_checkpoint(random_checkpoint, folder, bits=32)
+    backend = OnnxBackend(bundle.model_file, threads=1)
+    return tuple(
+        Engine(backend, bundle.tokenizer, bundle, speculate=speculate)
+        for speculate in (True, False)
+    )
+
+
+def test_to_the_end_of_the_context(make_checkpoint, tmp_path):
+    """Where the answer fills the context, no draft goes beyond it."""
+    checkpoint = make_checkpoint(tmp_path / "checkpoint", context_length=128)
+    bundle = export_checkpoint(checkpoint, tmp_path / "bundle", bits=32)
+    backend = OnnxBackend(bundle.model_file, threads=1)
+    drafting, plain = (
+        Engine(backend, open_bundle(tmp_path / "bundle").tokenizer, speculate=speculate)
+        for speculate in (True, False)
+    )
+    text = "ab cd ef\n" * 60
+    for size in range(200, 230):
+        request = Request("if ab:\n" + text[:size], "", max_tokens=1000)
+        ours, theirs = drafting.complete(request), plain.complete(request)
+        assert (ours.reason, ours.generated_tokens) == (theirs.reason, theirs.generated_tokens)
+
+
+@pytest.mark.parametrize("asked", range(1, 12, 2))
+def test_cancelled_at_any_question_the_state_stays_sound(engines, asked):
+    drafting, plain = engines
+    request = next(
+        r for r in requests("inventory.py", 1) if r.prefix.endswith("self.items[name] = ")
+    )
+    count = 0
+
+    def cancelled():
+        nonlocal count
+        count += 1
+        return count >= asked
+
+    assert drafting.complete(request, cancelled).reason == "cancelled"
+    assert _close(drafting.complete(request), plain.complete(request))
+
+
+class TestSeveral:
+    def ask(self, engine, before, candidates=3, **options):
+        text = DOCUMENTS["inventory.py"]
+        at = text.index(before) + len(before)
+        return engine.complete(
+            Request(text[:at], text[text.find("\n", at) :], candidates=candidates, **options)
+        )
+
+    @pytest.mark.parametrize("before", ["    def ", "        self.", "        for name, c", "im"])
+    def test_they_are_other_texts_and_none_shadows_the_first(self, engines, before):
+        for engine in engines:
+            one = self.ask(engine, before, candidates=1)
+            several = self.ask(engine, before)
+            texts = [s.text for s in (several.suggestion, *several.others)]
+            assert several.suggestion.text == one.suggestion.text
+            assert 1 <= len(texts) == len(set(texts)) <= 3
+            assert one.others == ()
+            scores = [suggestion.score for suggestion in several.others]
+            assert scores == sorted(scores, reverse=True)
+
+    def test_an_unsure_model_has_three(self, random_pair):
+        for engine in random_pair:
+            found = engine.complete(Request("x = ", "", max_tokens=5, candidates=3))
+            assert len(found.others) == 2
+
+    def test_the_number_is_kept_within_bounds(self, random_pair):
+        request = Request("x = ", "", max_tokens=5, candidates=99)
+        assert len(random_pair[0].complete(request).others) == 2
+        request = Request("x = ", "", max_tokens=5, candidates=-1)
+        assert random_pair[0].complete(request).others == ()
+
+    def test_each_goes_on_as_if_its_beginning_had_been_typed(self, engines):
+        """What follows the first token of another suggestion is the model's own choice."""
+        plain = engines[1]
+        found = self.ask(plain, "    def ", multiline="never")
+        assert found.others
+        for other in found.others:
+            text = DOCUMENTS["inventory.py"]
+            at = text.index("    def ") + len("    def ")
+            half = other.text[: other.text.index("(") + 1] if "(" in other.text else other.text[:-1]
+            request = Request(text[:at] + half, text[text.find("\n", at) :], multiline="never")
+            assert half + plain.complete(request).suggestion.text == other.text
+
+    def test_afterwards_the_state_serves_the_next_key(self, engines):
+        engine, plain = engines
+        self.ask(engine, "        for name, c", document="d")
+        after = self.ask(engine, "        for name, cou", candidates=1, document="d")
+        assert after.evaluated_tokens < after.prompt_tokens / 2
+        expected = self.ask(plain, "        for name, cou", candidates=1)
+        assert after.suggestion.text == expected.suggestion.text
+
+    @pytest.mark.parametrize("asked", [3, 8, 12, 20])
+    def test_cancelled_among_others_there_is_nothing(self, random_pair, asked):
+        engine = random_pair[0]
+        answers = iter([False] * (asked - 1))
+        request = Request("x = ", "", max_tokens=30, candidates=3)
+        assert engine.complete(request, lambda: next(answers, True)).reason == "cancelled"
+        ours, theirs = engine.complete(request), random_pair[1].complete(request)
+        assert [o.text for o in ours.others] == [o.text for o in theirs.others]
