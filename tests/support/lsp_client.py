@@ -10,7 +10,8 @@ import threading
 import time
 from contextlib import contextmanager, suppress
 
-PATIENCE = 30.0
+PATIENCE = float(os.environ.get("PARROTLET_TEST_PATIENCE", "30"))
+"""Seconds to wait for an answer; a busy machine may need more."""
 
 CAPABILITIES = {
     "general": {"positionEncodings": ["utf-16"]},

@@ -11,10 +11,10 @@ from parrotlet_server.bundle import Bundle, BundleError
 from parrotlet_tokenizer import CodeTokenizer
 
 from .decode import Decoded, Decoder
-from .place import Place
+from .place import Place, skipped
 from .prompt import SMALLEST_CONTEXT, build_prompt
 from .states import States
-from .stopping import EndOfBlock, EndOfLine, Stopping
+from .stopping import Stopping, stopping_at
 from .trim import fit_closers, objection
 from .types import Completion, Request, Suggestion
 from .vocabulary import Vocabulary
@@ -94,10 +94,9 @@ class Engine:
         """
         start = time.perf_counter()
         place = Place.of(request)
-        if not place.can_insert:
-            return Completion(None, "skipped:text right of the cursor")
-        opened = place.opened if request.multiline == "auto" else None
-        stopping = EndOfBlock(place, opened) if opened else EndOfLine(place)
+        if reason := skipped(request, place):
+            return Completion(None, f"skipped:{reason}")
+        stopping = stopping_at(place, request.multiline)
         with self._lock:
             prompt_tokens, decoded = self._decode(request, stopping, cancelled)
         suggestion, reason = _suggestion(place, decoded)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+Multiline = Literal["auto", "always", "never"]
+
 
 @dataclass(frozen=True)
 class Request:
@@ -15,16 +17,21 @@ class Request:
         suffix: all text after the cursor.
         path: the file's path inside its workspace, told to the model; None leaves it out.
         document: identity of the text; requests with the same one share the model's state first.
-        multiline: "auto" allows several lines where a block is to be written, "never" does not.
+        multiline: "auto" allows several lines where a block is to be written, "always" wherever
+            the cursor ends a line, "never" nowhere.
         max_tokens: most tokens that the model writes.
+        comments: whether to complete inside comments.
+        strings: whether to complete inside string literals.
     """
 
     prefix: str
     suffix: str
     path: str | None = None
     document: str = ""
-    multiline: Literal["auto", "never"] = "auto"
+    multiline: Multiline = "auto"
     max_tokens: int = 96
+    comments: bool = True
+    strings: bool = True
 
 
 @dataclass(frozen=True)

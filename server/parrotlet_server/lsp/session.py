@@ -13,7 +13,8 @@ from lsprotocol import types
 from parrotlet_server.engine import Completion, Request, Suggestion
 
 from .client import Client
-from .documents import Documents, Place, plain, relative_path
+from .documents import Document, Documents, Place, plain, relative_path
+from .exclusion import holds_secrets, is_excluded
 from .loading import ModelLoader
 from .settings import Settings, inner
 from .worker import Worker, threads_run
@@ -35,6 +36,7 @@ class Counters:
         cancelled: that the editor took back.
         runs: of the engine, which may also have been stopped.
         suggestions: that had a suggestion for an answer.
+        unsure: whose suggestion's score was below the user's minimum.
     """
 
     requests: int = 0
@@ -43,6 +45,7 @@ class Counters:
     cancelled: int = 0
     runs: int = 0
     suggestions: int = 0
+    unsure: int = 0
 
 
 @dataclass
@@ -104,7 +107,12 @@ class Session:
         self.loader.start(model, self._remedy())
 
     async def complete(
-        self, uri: str, start: types.Position, end: types.Position, inserted: str = ""
+        self,
+        uri: str,
+        start: types.Position,
+        end: types.Position,
+        inserted: str = "",
+        explicit: bool = False,
     ) -> tuple[Place, Suggestion] | None:
         """What to write between `start` and `end`, after `inserted`.
 
@@ -115,6 +123,7 @@ class Session:
             start: the cursor, or the start of what `inserted` will replace.
             end: the cursor, or the end of it, on the same line.
             inserted: text that the user is about to accept from the popup.
+            explicit: whether the user asked, rather than the editor by itself.
 
         Returns:
             The place as it was when the request came, and the text for it.
@@ -123,9 +132,9 @@ class Session:
             asyncio.CancelledError: if the editor took the request back.
         """
         document = self.documents.get(uri)
-        if document is None or not document.is_python or not self.settings.enable:
+        if document is None or self.loader.engine is None:
             return None
-        if self.loader.engine is None:
+        if not self._allows(document) or (self.settings.debounce == "manual" and not explicit):
             return None
         place = document.place(start, end)
         request = Request(
@@ -134,12 +143,27 @@ class Session:
             path=relative_path(uri, self.folders()),
             document=uri,
             multiline=self.settings.multiline,
+            comments=self.settings.comments,
+            strings=self.settings.strings,
         )
         completion = await self._run(request)
         if completion is None or completion.suggestion is None:
             return None
+        least = self.settings.minimum_score
+        if least is not None and completion.suggestion.score < least and not explicit:
+            self.counters.unsure += 1
+            return None
         self.counters.suggestions += 1
         return place, completion.suggestion
+
+    def _allows(self, document: Document) -> bool:
+        """Whether the settings allow suggestions in `document`."""
+        if not self.settings.enable or not document.is_python:
+            return False
+        if holds_secrets(document.path):
+            return False
+        path = relative_path(document.uri, self.folders())
+        return path is None or not is_excluded(path, self.settings.exclude)
 
     def statistics(self) -> dict[str, Any]:
         """What ``parrotlet/statistics`` answers: the model's state, counters, the last run."""
