@@ -99,6 +99,13 @@ class Client:
                     raise AssertionError(f"nothing within {timeout} s; {self._trouble()}")
             return value
 
+    def wait_until(self, condition, timeout=PATIENCE):
+        """Asks `condition`, which may itself talk to the server, until it is true."""
+        deadline = time.monotonic() + timeout
+        while not condition():
+            assert time.monotonic() < deadline, self._trouble()
+            time.sleep(0.02)
+
     def reply(self, identity, timeout=PATIENCE):
         """The reply to the request of that id, once it is there."""
         return self.wait(lambda: next(iter(self.replies(identity)), None), timeout)

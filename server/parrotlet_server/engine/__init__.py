@@ -1,6 +1,17 @@
 """The engine: a place in a text to a suggestion. It knows no editor."""
 
+from .cache import Found, SuggestionCache
 from .engine import Engine, never
+from .foresight import next_request
 from .types import Completion, Request, Suggestion
 
-__all__ = ["Completion", "Engine", "Request", "Suggestion", "never"]
+__all__ = [
+    "Completion",
+    "Engine",
+    "Found",
+    "Request",
+    "Suggestion",
+    "SuggestionCache",
+    "never",
+    "next_request",
+]

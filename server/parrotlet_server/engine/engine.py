@@ -11,11 +11,11 @@ from parrotlet_server.bundle import Bundle, BundleError
 from parrotlet_tokenizer import CodeTokenizer
 
 from .decode import Decoded, Decoder
+from .filters import post_process
 from .place import Place, skipped
 from .prompt import SMALLEST_CONTEXT, build_prompt
 from .states import States
 from .stopping import Stopping, stopping_at
-from .trim import fit_closers, objection
 from .types import Completion, Request, Suggestion
 from .vocabulary import Vocabulary
 
@@ -123,8 +123,7 @@ class Engine:
 def _suggestion(place: Place, decoded: Decoded) -> tuple[Suggestion | None, str]:
     if decoded.reason == "cancelled":
         return None, "cancelled"
-    text, overwrite = fit_closers(place.line, decoded.text.rstrip(), place.tail)
-    reason = objection(place, text)
-    if reason:
-        return None, "repetition" if decoded.reason == "repetition" else reason
-    return Suggestion(text, overwrite, decoded.score(text)), decoded.reason
+    left = post_process(place, decoded.text)
+    if left.reason is not None:
+        return None, "repetition" if decoded.reason == "repetition" else left.reason
+    return Suggestion(left.text, left.overwrite, decoded.score(left.text)), decoded.reason

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 
-from .scan import CLOSER, Scanner, indentation, region, without_comment
+from .scan import CLOSER, Region, Scanner, indentation, region, without_comment
 from .types import Request
 
 NEAR = 8_000
@@ -40,19 +40,22 @@ class Place:
         tail: the cursor's line, after it.
         above: up to `NEAR` characters before the line, in lines, the nearest last.
         below: up to `NEAR` characters after the line, in lines.
+        region: what the cursor stands in.
     """
 
     line: str
     tail: str
     above: list[str]
     below: list[str]
+    region: Region = "code"
 
     @classmethod
     def of(cls, request: Request) -> Place:
         """The place that `request` names."""
         before = request.prefix[-NEAR:].replace("\r\n", "\n").split("\n")
         after = request.suffix[:NEAR].replace("\r\n", "\n").split("\n")
-        return cls(before[-1], after[0].rstrip("\r"), before[:-1], after[1:])
+        where = region(request.prefix[-FAR:])
+        return cls(before[-1], after[0].rstrip("\r"), before[:-1], after[1:], where)
 
     @property
     def is_blank(self) -> bool:
@@ -62,7 +65,7 @@ class Place:
     @property
     def can_insert(self) -> bool:
         """Whether only what a suggestion can bring itself stands after the cursor on its line."""
-        return _CLOSERS.fullmatch(self.tail) is not None
+        return only_closers(self.tail)
 
     @cached_property
     def next_line(self) -> str:
@@ -95,13 +98,16 @@ class Place:
         return Opened(indentation(first), closer)
 
 
+def only_closers(tail: str) -> bool:
+    """Whether `tail` holds nothing but brackets, quotes and signs that end something."""
+    return _CLOSERS.fullmatch(tail) is not None
+
+
 def skipped(request: Request, place: Place) -> str | None:
     """Why nothing is to be suggested at `place`, that of `request`; None if something may be."""
     if not place.can_insert:
         return "text right of the cursor"
-    if request.comments and request.strings:
-        return None
-    match region(request.prefix[-FAR:]):
+    match place.region:
         case "comment" if not request.comments:
             return "inside a comment"
         case "string" if not request.strings:

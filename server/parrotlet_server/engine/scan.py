@@ -7,6 +7,7 @@ tokenizer of the standard library refuses.
 from __future__ import annotations
 
 import re
+from collections import deque
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -115,9 +116,8 @@ def region(text: str) -> Region:
     It takes some milliseconds per million characters, so that whole files can be given: what a
     triple quote means depends on all text before it.
     """
-    match = None
-    for match in _LITERAL.finditer(text):
-        pass
+    last = deque(_LITERAL.finditer(text), maxlen=1)
+    match = last[0] if last else None
     if match is None or match.end() < len(text):
         return "code"
     if match.group().startswith("#"):

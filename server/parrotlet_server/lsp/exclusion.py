@@ -15,15 +15,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
 
-_SECRET_FILES = """
-    .env .env.* *.env .envrc
-    *.pem *.key *.p12 *.pfx *.jks *.keystore *.kdbx *.ppk *.asc *.gpg
-    id_rsa* id_dsa* id_ecdsa* id_ed25519*
-    .netrc _netrc .pypirc .npmrc .pgpass .my.cnf .htpasswd .git-credentials .dockercfg
-    credentials* *_credentials.* *-credentials.* .credentials*
-    secret secret.* secrets secrets.* .secrets .secrets.* *_secrets.* *-secrets.*
-    .vault_pass* vault_pass* *.tfvars *.tfstate
-""".split()
+# fmt: off
+_SECRET_FILES = [
+    ".env", ".env.*", "*.env", ".envrc", "*.pem", "*.key", "*.p12", "*.pfx", "*.jks",
+    "*.keystore", "*.kdbx", "*.ppk", "*.asc", "*.gpg", "id_rsa*", "id_dsa*", "id_ecdsa*",
+    "id_ed25519*", ".netrc", "_netrc", ".pypirc", ".npmrc", ".pgpass", ".my.cnf", ".htpasswd",
+    ".git-credentials", ".dockercfg", "credentials*", "*_credentials.*", "*-credentials.*",
+    ".credentials*", "secret", "secret.*", "secrets", "secrets.*", ".secrets", ".secrets.*",
+    "*_secrets.*", "*-secrets.*", ".vault_pass*", "vault_pass*", "*.tfvars", "*.tfstate",
+]
+# fmt: on
 _SECRET_FOLDERS = {".aws", ".ssh", ".gnupg", ".docker", ".kube"}
 _SECRET_FILE = re.compile("|".join(map(translate, _SECRET_FILES)))
 

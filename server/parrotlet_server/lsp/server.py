@@ -89,8 +89,7 @@ def _register(server: ParrotletServer) -> None:
         answer = await session.complete(params.text_document.uri, start, end, inserted, explicit)
         if answer is None:
             return None
-        place, suggestion = answer
-        return [inline_item(place, inserted, suggestion)]
+        return [inline_item(answer.place, inserted, answer.suggestion)]
 
     @server.feature(
         types.TEXT_DOCUMENT_COMPLETION, types.CompletionOptions(trigger_characters=[".", "("])
@@ -104,7 +103,7 @@ def _register(server: ParrotletServer) -> None:
             else None
         )
         # always incomplete: the next character may change the suggestion
-        items = [] if answer is None else [popup_item(*answer)]
+        items = [] if answer is None else [popup_item(answer.place, answer.suggestion)]
         return types.CompletionList(is_incomplete=True, items=items)
 
     @server.feature(STATISTICS)
