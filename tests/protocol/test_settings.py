@@ -18,8 +18,11 @@ ALL = {
     "strings": False,
     "exclude": ["tests/", "!tests/a.py"],
     "popup": False,
+    "statistics": False,
 }
-READ = Settings(False, "m", "always", 40, -1.5, False, False, ("tests/", "!tests/a.py"), False)
+READ = Settings(
+    False, "m", "always", 40, -1.5, False, False, ("tests/", "!tests/a.py"), False, False
+)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from . import parent
 from .client import Client
 from .documents import Documents
 from .guards import Protocol, converter
-from .items import inline_item, popup_item
+from .items import ACCEPTED, inline_item, popup_item
 from .session import Session
 from .settings import SECTION
 
@@ -89,7 +89,7 @@ def _register(server: ParrotletServer) -> None:
         answer = await session.complete(params.text_document.uri, start, end, inserted, explicit)
         if answer is None:
             return None
-        return [inline_item(answer.place, inserted, answer.suggestion)]
+        return [inline_item(answer.place, inserted, answer.suggestion, answer.number)]
 
     @server.feature(
         types.TEXT_DOCUMENT_COMPLETION, types.CompletionOptions(trigger_characters=[".", "("])
@@ -103,8 +103,14 @@ def _register(server: ParrotletServer) -> None:
             else None
         )
         # always incomplete: the next character may change the suggestion
-        items = [] if answer is None else [popup_item(answer.place, answer.suggestion)]
+        items = (
+            [] if answer is None else [popup_item(answer.place, answer.suggestion, answer.number)]
+        )
         return types.CompletionList(is_incomplete=True, items=items)
+
+    @server.command(ACCEPTED)
+    def accepted(number: Any = None) -> None:
+        session.accepted(number)
 
     @server.feature(STATISTICS)
     def statistics(_: Any) -> dict[str, Any]:

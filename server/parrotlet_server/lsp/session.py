@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -25,6 +26,7 @@ from .exclusion import holds_secrets, is_excluded
 from .loading import ModelLoader
 from .pacing import Pause, Rhythm
 from .settings import Settings, inner
+from .usage import Usage
 from .worker import Worker, threads_run
 
 logger = logging.getLogger(__name__)
@@ -65,6 +67,7 @@ class Counters:
         prefetches: runs of the engine ahead of requests, while nothing else was asked.
         suggestions: that had a suggestion for an answer.
         unsure: whose suggestion's score was below the user's minimum.
+        accepted: that the user took, as far as the editor tells and statistics are on.
     """
 
     requests: int = 0
@@ -76,6 +79,7 @@ class Counters:
     prefetches: int = 0
     suggestions: int = 0
     unsure: int = 0
+    accepted: int = 0
 
 
 @dataclass
@@ -107,6 +111,7 @@ class Session:
         self._idle: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self.rhythm = Rhythm()
+        self.usage = Usage()
         self._options: Any = None
         self._running = 0
         self._configuring = asyncio.Lock()
@@ -183,7 +188,9 @@ class Session:
             strings=self.settings.strings,
         )
         self._stay_idle()
-        found = self._recall(request) or await self._ask(request, explicit)
+        started = time.monotonic()
+        known = self._recall(request)
+        found = known or await self._ask(request, explicit)
         suggestion = found and found.completion.suggestion
         if found is None or suggestion is None:
             return None
@@ -192,7 +199,13 @@ class Session:
             self.counters.unsure += 1
             return None
         self.counters.suggestions += 1
+        seconds = time.monotonic() - started
+        self.usage.shown(found.number, suggestion.text, seconds, cached=known is not None)
         return Answer(place, suggestion, found.number)
+
+    def accepted(self, number: object) -> None:
+        """The user took the suggestion of that `Answer.number`."""
+        self.counters.accepted += self.usage.accepted(number)
 
     def typed(self) -> None:
         """Takes note of a key that changed a document."""
@@ -228,6 +241,7 @@ class Session:
 
     def close(self, timeout: float) -> bool:
         """Stops all work; whether it stopped within `timeout` seconds."""
+        self.usage.flush()
         return self._worker.close(timeout) and not threads_run()
 
     def _recall(self, request: Request) -> Found | None:
@@ -371,6 +385,7 @@ class Session:
         if settings != self.settings:
             self._forget()
         self.settings = settings
+        self.usage.enabled = settings.statistics
         for text in wrong:
             logger.warning("%s", text)
             self.client.show(types.MessageType.Warning, text)

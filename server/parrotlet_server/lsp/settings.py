@@ -33,6 +33,7 @@ class Settings:
         exclude: patterns of files in which nothing is suggested, as in a ``.gitignore`` at the
             workspace folder's root.
         popup: whether ``textDocument/completion`` is answered too.
+        statistics: whether to note, on this machine only, which suggestions were taken.
     """
 
     enable: bool = True
@@ -44,6 +45,7 @@ class Settings:
     strings: bool = True
     exclude: tuple[str, ...] = ()
     popup: bool = True
+    statistics: bool = True
 
     @classmethod
     def parse(cls, options: object) -> tuple[Settings, list[str]]:
@@ -164,4 +166,5 @@ _READERS: dict[str, Callable[[object], Any]] = {
     "strings": _flag,
     "exclude": _globs,
     "popup": _flag,
+    "statistics": _flag,
 }
