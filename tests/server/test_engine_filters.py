@@ -6,6 +6,7 @@ from parrotlet_server.engine import Request
 from parrotlet_server.engine.filters import post_process
 from parrotlet_server.engine.filters.closers import fit_closers
 from parrotlet_server.engine.filters.indent import in_the_files_style, up_to_misplaced
+from parrotlet_server.engine.filters.names import has_unknown_name
 from parrotlet_server.engine.filters.repeats import without_lines_below
 from parrotlet_server.engine.filters.validity import count_errors, up_to_valid
 from parrotlet_server.engine.filters.words import starts_inside_a_word
@@ -192,6 +193,29 @@ def test_words_do_not_run_together(place, text, inside):
 )
 def test_the_text_does_not_get_worse(place, text, kept):
     assert up_to_valid(at(place), text, 0) == (text if kept is None else kept)
+
+
+@pytest.mark.parametrize(
+    ("place", "text", "unknown"),
+    [
+        ("import json\nx = |", "json.x", False),
+        ("import json\nx = |", "jsom.x", True),
+        ("x = |\ny = later(1)", "later(x)", False),
+        ("x = |", "len(x) if x else None", False),
+        ("x = |", "x.never_seen", True),
+        ("value = val|", "ue", False),
+        ("value = val|", "id", True),
+        ("x = |", "'never seen'  # not seen", False),
+        ("x = 'a' + |", "y", True),
+        ("def |", "f(a, b):", False),
+        ("from a import |", "b", False),
+        ("def f():|", "\n    return g()", True),
+        ("# |", "never seen", False),
+        ("'''|", "never seen", False),
+    ],
+)
+def test_names_that_stand_nowhere(place, text, unknown):
+    assert has_unknown_name(at(place), text) is unknown
 
 
 def test_what_is_replaced_counts_as_gone():

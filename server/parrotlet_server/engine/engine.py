@@ -12,6 +12,7 @@ from parrotlet_tokenizer import CodeTokenizer
 
 from .decode import Decoded, Decoder
 from .filters import post_process
+from .filters.names import PENALTY, has_unknown_name
 from .place import Place, skipped
 from .prompt import SMALLEST_CONTEXT, build_prompt
 from .states import States
@@ -126,4 +127,7 @@ def _suggestion(place: Place, decoded: Decoded) -> tuple[Suggestion | None, str]
     left = post_process(place, decoded.text)
     if left.reason is not None:
         return None, "repetition" if decoded.reason == "repetition" else left.reason
-    return Suggestion(left.text, left.overwrite, decoded.score(left.text)), decoded.reason
+    score = decoded.score(left.text)
+    if has_unknown_name(place, left.text):
+        score -= PENALTY
+    return Suggestion(left.text, left.overwrite, score), decoded.reason

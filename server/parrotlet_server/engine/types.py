@@ -42,7 +42,8 @@ class Suggestion:
         text: never empty, never only white space.
         overwrite: characters right of the cursor, on its line, that `text` replaces, since it
             brings the same closing brackets and quotes itself.
-        score: mean log-probability of the model's tokens, at most 0.
+        score: mean log-probability of the model's tokens, at most 0; less where the text holds a
+            name that stands nowhere else.
     """
 
     text: str
