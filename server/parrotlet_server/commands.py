@@ -17,7 +17,7 @@ _LEVELS = ("debug", "info", "warning", "error")
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Adds `serve`, `complete`, `demo`, `export` and `restore` to the command line."""
+    """Adds `serve`, `complete`, `demo`, `stats`, `doctor` and those of bundles."""
     from .bundle.commands import register as register_bundle_commands
 
     serve = subparsers.add_parser("serve", help="run the language server on stdin and stdout")
@@ -40,6 +40,16 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     demo = subparsers.add_parser("demo", help="watch a sample file being completed")
     _add_model(demo)
     demo.set_defaults(run=_demo)
+
+    stats = subparsers.add_parser("stats", help="show how many suggestions you took, by day")
+    stats.add_argument("--json", action="store_true", help="print one JSON object")
+    stats.add_argument("--reset", action="store_true", help="delete what was counted")
+    stats.set_defaults(run=_stats)
+
+    doctor = subparsers.add_parser("doctor", help="look for what keeps suggestions from coming")
+    doctor.add_argument("--json", action="store_true", help="print one JSON object")
+    _add_model(doctor)
+    doctor.set_defaults(run=_doctor)
 
     register_bundle_commands(subparsers)
 
@@ -103,6 +113,68 @@ def _demo(options: argparse.Namespace) -> int:
     from .demo import run
 
     return run(options.model)
+
+
+def _stats(options: argparse.Namespace) -> int:
+    import json
+
+    from .usage import Summary, by_day, read, usage_file
+
+    file = usage_file()
+    try:
+        if options.reset:
+            file.unlink(missing_ok=True)
+            print(f"deleted {file}")
+            return 0
+        events = list(read(file))
+    except OSError as error:
+        raise CommandError(f"cannot use {file}: {error.strerror}") from error
+    total = Summary()
+    for event in events:
+        total.add(event)
+    rows = {**by_day(events), "all": total}
+    if options.json:
+        content = {name: summary.to_json() for name, summary in rows.items()}
+        print(json.dumps({"file": str(file), "all": content.pop("all"), "days": content}))
+        return 0
+    if not events:
+        print(f"nothing counted yet in {file}")
+        return 0
+    print(
+        f"{'day':<10} {'shown':>7} {'taken':>7} {'share':>7} {'saved':>8} {'median':>9} {'p95':>9}"
+    )
+    for name, summary in rows.items():
+        value = summary.to_json()
+        share = "" if value["rate"] is None else f"{value['rate']:.1%}"
+        times = [
+            "" if value[key] is None else f"{value[key]:.0f} ms"
+            for key in ("medianMilliseconds", "p95Milliseconds")
+        ]
+        print(
+            f"{name:<10} {summary.shown:>7} {summary.accepted:>7} {share:>7} "
+            f"{summary.characters:>8} {times[0]:>9} {times[1]:>9}"
+        )
+    print(f"saved: characters of the suggestions you took; counted in {file}")
+    return 0
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    import json
+    from dataclasses import asdict
+
+    from .doctor import examine
+
+    checks = []
+    for check in examine(options.model):
+        checks.append(check)
+        if not options.json:
+            print(f"{'ok   ' if check.fine else 'WRONG'} {check.name}: {check.found}", flush=True)
+            if not check.fine:
+                print(f"      mend: {check.remedy}", flush=True)
+    fine = all(check.fine for check in checks)
+    if options.json:
+        print(json.dumps({"fine": fine, "checks": [asdict(check) for check in checks]}))
+    return 0 if fine else 1
 
 
 def request_at(place: str) -> Request:

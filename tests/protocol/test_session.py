@@ -233,6 +233,59 @@ def test_several_lines_are_turned_off(server):
     assert server.shut_down() == 0
 
 
+def triggered(session, kind, line=LINE):
+    """Whether ghost text comes at the end of `line`, asked for by the user (1) or not (2)."""
+    session.change(URI, line)
+    rows = line.split("\n")
+    context = {"triggerKind": kind}
+    params = {**at(URI, len(rows) - 1, len(rows[-1])), "context": context}
+    return bool(session.call("textDocument/inlineCompletion", params))
+
+
+def test_manual_means_only_when_the_user_asks(model):
+    with client("--model", model, settings={"debounce": "manual"}) as session:
+        session.start()
+        session.open(URI, LINE)
+        assert not triggered(session, 2)
+        assert session.call("textDocument/completion", at(URI, 1, 18))["items"] == []
+        assert session.call("parrotlet/statistics")["runs"] == 0
+        assert triggered(session, 1)
+        assert session.shut_down() == 0
+
+
+def test_unsure_suggestions_are_shown_only_to_those_who_ask(model):
+    with client("--model", model, settings={"minimumScore": 0}) as session:
+        session.start()
+        session.open(URI, LINE)
+        assert not triggered(session, 2)
+        assert session.call("parrotlet/statistics")["unsure"] == 1
+        assert triggered(session, 1)
+        assert session.shut_down() == 0
+
+
+def test_nothing_inside_comments_and_strings_where_the_settings_say_so(model):
+    comment, docstring = "# " + LINE.split("\n")[0][:-5], 'import math\n"""Areas of plane'
+    with client("--model", model) as session:
+        session.start()
+        session.open(URI, LINE)
+        assert triggered(session, 1, docstring)
+        session.settings = {"comments": False, "strings": False}
+        session.notify("workspace/didChangeConfiguration", {"settings": None})
+        until(lambda: not triggered(session, 1, docstring))
+        assert not triggered(session, 1, comment)
+        assert triggered(session, 1)
+        assert session.shut_down() == 0
+
+
+def test_the_popup_is_left_to_others(model):
+    with client("--model", model, settings={"popup": False}) as session:
+        session.start()
+        session.open(URI, LINE)
+        assert session.call("textDocument/completion", at(URI, 1, 18))["items"] == []
+        assert suggests(session)
+        assert session.shut_down() == 0
+
+
 def test_settings_come_with_the_handshake(server):
     server.start(options={"parrotlet": {"enable": False}}, capabilities={})
     server.open(URI, LINE)

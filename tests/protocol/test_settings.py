@@ -6,34 +6,70 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parrotlet_server.lsp.settings import Settings
+from parrotlet_server.lsp.settings import LONGEST_WAIT, Settings
+
+ALL = {
+    "enable": False,
+    "model": "m",
+    "multiline": "always",
+    "debounce": 40,
+    "minimumScore": -1.5,
+    "comments": False,
+    "strings": False,
+    "exclude": ["tests/", "!tests/a.py"],
+    "popup": False,
+    "statistics": False,
+}
+READ = Settings(
+    False, "m", "always", 40, -1.5, False, False, ("tests/", "!tests/a.py"), False, False
+)
 
 
 @pytest.mark.parametrize(
     "options",
-    [
-        {"enable": False, "model": " m ", "multiline": "never"},
-        {"parrotlet": {"enable": False, "model": "m", "multiline": "never"}},
-        {"enable": False, "model": "m", "multiline": "never", "pythonPath": 3, "trace": {}},
-    ],
+    [ALL, {"parrotlet": ALL}, {**ALL, "model": " m ", "pythonPath": 3, "trace": {}}],
 )
 def test_settings_are_read(options):
-    assert Settings.parse(options) == (Settings(False, "m", "never"), [])
+    assert Settings.parse(options) == (READ, [])
 
 
-@pytest.mark.parametrize("options", [None, {}, {"parrotlet": {}}, {"enable": None, "model": None}])
+@pytest.mark.parametrize(
+    "options", [None, {}, {"parrotlet": {}}, dict.fromkeys(ALL)], ids=["none", "empty", "", "null"]
+)
 def test_what_is_left_open_is_as_usual(options):
-    assert Settings.parse(options) == (Settings(True, "", "auto"), [])
+    assert Settings.parse(options) == (Settings(), [])
+
+
+@pytest.mark.parametrize(
+    ("value", "read"),
+    [("auto", "auto"), ("manual", "manual"), (0, 0), (150, 150), (99.6, 100), (LONGEST_WAIT,) * 2],
+)
+def test_debounce(value, read):
+    assert Settings.parse({"debounce": value}) == (Settings(debounce=read), [])
 
 
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        ({"enable": 1}, "parrotlet.enable: expected true or false, not 1"),
+        ({"enable": 1}, "parrotlet.enable: expected true or false, not 1; it counts as True"),
         ({"enable": "true"}, "parrotlet.enable"),
         ({"model": 3}, "parrotlet.model: expected a string"),
-        ({"multiline": "always"}, "parrotlet.multiline: expected 'auto' or 'never'"),
+        ({"multiline": "often"}, "parrotlet.multiline: expected 'auto', 'always' or 'never'"),
         ({"multiline": ["auto"]}, "parrotlet.multiline"),
+        ({"debounce": -1}, "parrotlet.debounce: expected 'auto', 'manual' or milliseconds from 0"),
+        ({"debounce": "fast"}, "parrotlet.debounce"),
+        ({"debounce": True}, "parrotlet.debounce"),
+        ({"debounce": 10**400}, "parrotlet.debounce"),
+        ({"debounce": float("nan")}, "parrotlet.debounce"),
+        ({"minimumScore": 0.5}, "parrotlet.minimumScore: expected a number that is at most 0"),
+        ({"minimumScore": "-1"}, "parrotlet.minimumScore"),
+        ({"minimumScore": float("-inf")}, "parrotlet.minimumScore"),
+        ({"comments": "no"}, "parrotlet.comments"),
+        ({"strings": 0}, "parrotlet.strings"),
+        ({"exclude": "tests/"}, "parrotlet.exclude: expected a list of patterns"),
+        ({"exclude": ["a", 3]}, "parrotlet.exclude"),
+        ({"exclude": ["!"]}, "parrotlet.exclude: expected a list of patterns"),
+        ({"popup": []}, "parrotlet.popup"),
         ("text", "parrotlet: expected an object"),
         ([], "parrotlet: expected an object"),
         ({"parrotlet": {"multiline": False}}, "parrotlet.multiline"),
@@ -47,18 +83,17 @@ def test_wrong_values_are_named_and_count_as_the_default(options, named):
 
 
 def test_one_wrong_value_leaves_the_others():
-    settings, messages = Settings.parse({"enable": 3, "multiline": "never"})
-    assert settings == Settings(multiline="never")
+    settings, messages = Settings.parse({**ALL, "enable": 3})
+    assert settings.multiline == "always"
+    assert settings.exclude == READ.exclude
     assert len(messages) == 1
 
 
 json = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(),
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda children: (
         st.lists(children)
-        | st.dictionaries(
-            st.sampled_from(["parrotlet", "enable", "model", "multiline", "other"]), children
-        )
+        | st.dictionaries(st.sampled_from(["parrotlet", "other", *ALL]), children)
     ),
 )
 
@@ -68,5 +103,8 @@ def test_anything_gives_settings(options):
     settings, messages = Settings.parse(options)
     assert isinstance(settings.enable, bool)
     assert isinstance(settings.model, str)
-    assert settings.multiline in ("auto", "never")
-    assert all(len(message) < 200 for message in messages)
+    assert settings.multiline in ("auto", "always", "never")
+    assert settings.debounce in ("auto", "manual") or 0 <= settings.debounce <= LONGEST_WAIT
+    assert settings.minimum_score is None or settings.minimum_score <= 0
+    assert all(isinstance(glob, str) for glob in settings.exclude)
+    assert all(len(message) < 250 for message in messages)

@@ -59,4 +59,4 @@ def test_the_same_place_again_runs_nothing(shared, new_uri):
     before = shared.call("parrotlet/statistics")
     assert shared.call("textDocument/inlineCompletion", place) == first
     now = shared.call("parrotlet/statistics")
-    assert (now["runs"], now["shared"]) == (before["runs"], before["shared"] + 1)
+    assert (now["runs"], now["cached"]) == (before["runs"], before["cached"] + 1)

@@ -1,7 +1,7 @@
 import pytest
 
 from parrotlet_server.engine import Request
-from parrotlet_server.engine.place import NEAR, Opened, Place
+from parrotlet_server.engine.place import NEAR, Opened, Place, skipped
 
 
 def at(text):
@@ -31,6 +31,17 @@ BLOCK, NONE = Opened(0, ""), None
         ("f(\n    |", Opened(0, ")")),
         ("x = [\n    |\n]", Opened(0, "]")),
         ("    y = {|", Opened(4, "}")),
+        # what stands there already is no statement that does anything
+        ("def f(x):\n    # first\n    |", BLOCK),
+        ('def f(x):\n    """Doc."""\n    |', BLOCK),
+        ('def f(x):\n    r"""Doc.\n\n    More.\n    """\n\n    # first\n    |', BLOCK),
+        ("class A:\n    def f(self):\n        '''Doc.'''\n        |", Opened(4, "")),
+        ('x = 1\n"""Doc."""\n|', NONE),
+        ('def f(x):\n    y = """Doc."""\n    |', NONE),
+        ('def f(x):\n    y = """Doc.\n    """\n    |', NONE),
+        ('"""Doc."""\n|', NONE),
+        ('"""\n|', NONE),
+        ('def f(x):\n    """Doc."""\n    |\n    return 1', NONE),
         # nothing is opened, or something else than a block
         ("x = 1\n|", NONE),
         ("def f(x):\n    y = 1\n    |", NONE),
@@ -41,7 +52,6 @@ BLOCK, NONE = Opened(0, ""), None
         ("x = 'a:'\n|", NONE),
         ("x = {'a':\n    |", NONE),
         ("x[1:\n|", NONE),
-        ("def f(x):\n    # first\n    |", NONE),
         # the block has content already
         ("def f(x):\n    |\n    return x", NONE),
         ("def f(x):|\n    return x", NONE),
@@ -80,3 +90,25 @@ def test_only_what_is_near_is_looked_at():
     assert len(place.below) <= NEAR
     assert (place.line, place.next_line) == ("b", "c")
     assert len(at("a" * 100_000 + "|" + "b" * 100_000).line) == NEAR
+
+
+@pytest.mark.parametrize(
+    ("text", "comments", "strings", "reason"),
+    [
+        ("x = |", False, False, None),
+        ("x = 1  # n|", True, False, None),
+        ("x = 1  # n|", False, True, "inside a comment"),
+        ("x = '# n|", False, True, None),
+        ("x = '# n|'", False, False, "inside a string"),
+        ("x = '# n|'", True, True, None),
+        ('def f():\n    """A line.\n\n    |\n    """', True, False, "inside a string"),
+        ("x = f'{n|}'", True, False, None),
+        ("x = 1 # n|x", False, False, "text right of the cursor"),
+    ],
+)
+def test_comments_and_strings_are_left_alone_where_the_request_says_so(
+    text, comments, strings, reason
+):
+    prefix, _, suffix = text.partition("|")
+    request = Request(prefix, suffix, comments=comments, strings=strings)
+    assert skipped(request, Place.of(request)) == reason

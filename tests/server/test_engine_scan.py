@@ -2,7 +2,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from parrotlet_server.engine.scan import Scanner, indentation, without_comment
+from parrotlet_server.engine.scan import Scanner, indentation, region, without_comment
 
 
 @pytest.mark.parametrize(
@@ -87,3 +87,45 @@ def test_comments_are_left_out(line, code):
 )
 def test_indentation_counts_tabs(line, columns):
     assert indentation(line) == columns
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", "code"),
+        ("x = 1", "code"),
+        ("x  # why", "comment"),
+        ("x  # it's", "comment"),
+        ("x  # why\n", "code"),
+        ("'a", "string"),
+        ("'a'", "code"),
+        ("''", "code"),
+        ("'", "string"),
+        ("'never closed\nx", "code"),
+        ("'a\\\nb", "string"),
+        ("'a\\", "string"),
+        ("'a\\'", "string"),
+        ("'#", "string"),
+        ('"""a\n\n# it', "string"),
+        ('"""a""', "string"),
+        ('"""a"""', "code"),
+        ('"""a\\"""', "string"),
+        ("'''it's", "string"),
+        ("f'{x", "code"),
+        ("rf'{x}", "string"),
+        ("f'{{x", "string"),
+        ("'{x", "string"),
+    ],
+)
+def test_region(text, expected):
+    assert region(text) == expected
+
+
+@given(st.text("ab#'\"\\\n{}f", max_size=40))
+def test_region_agrees_with_the_scanner(text):
+    scanner = Scanner()
+    scanner.feed(text)
+    assume(not (region(text) == "code" and scanner.quote))  # a field of an f-string
+    # a backslash at the end takes in the character that is still to come
+    expected = "comment" if scanner.comment else "string" if scanner.quote else "code"
+    assert region(text) == expected

@@ -2,7 +2,13 @@ import pytest
 
 from parrotlet_server.engine import Request
 from parrotlet_server.engine.place import Place
-from parrotlet_server.engine.stopping import EndOfBlock, EndOfLine, repeated_lines, stutters
+from parrotlet_server.engine.stopping import (
+    EndOfBlock,
+    EndOfLine,
+    repeated_lines,
+    stopping_at,
+    stutters,
+)
 
 
 def block(text):
@@ -164,3 +170,31 @@ def test_repetition_has_a_period(lines, period):
 def test_at_the_limit_a_block_is_cut_back_to_whole_statements(place, text, kept):
     stop = block(place).finish(text, "length")
     assert (text[: stop.end].rstrip(), stop.reason) == (kept, "length")
+
+
+def stopping(text, multiline):
+    prefix, _, suffix = text.partition("|")
+    return stopping_at(Place.of(Request(prefix, suffix)), multiline)
+
+
+def test_how_far_a_suggestion_may_go():
+    assert isinstance(stopping(F, "auto"), EndOfBlock)
+    assert isinstance(stopping(F, "always"), EndOfBlock)
+    assert isinstance(stopping(F, "never"), EndOfLine)
+    assert isinstance(stopping("x = |", "auto"), EndOfLine)
+    assert isinstance(stopping("x = |", "always"), EndOfBlock)
+    assert isinstance(stopping("f(|)", "always"), EndOfLine)
+
+
+@pytest.mark.parametrize(
+    ("place", "text", "kept"),
+    [
+        ("x = |", "1\ny = 2\n\nz = 3", "1\ny = 2"),
+        ("    x = |", "1\n    if x:\n        y()\nz = 3", "1\n    if x:\n        y()"),
+        ("x = |\nz = 3", "1\ny = 2\nz = 3\n", "1\ny = 2"),
+        ("    |", "x = 1\n    y = 2\n\n", "x = 1\n    y = 2"),
+        ("x = f(|", "\n    1,\n)\n\n", "\n    1,\n)"),
+    ],
+)
+def test_always_goes_on_to_the_end_of_the_paragraph(place, text, kept):
+    assert written(stopping(place, "always"), text) == (kept, "end_of_block")

@@ -10,7 +10,8 @@ import threading
 import time
 from contextlib import contextmanager, suppress
 
-PATIENCE = 30.0
+PATIENCE = float(os.environ.get("PARROTLET_TEST_PATIENCE", "30"))
+"""Seconds to wait for an answer; a busy machine may need more."""
 
 CAPABILITIES = {
     "general": {"positionEncodings": ["utf-16"]},
@@ -97,6 +98,13 @@ class Client:
                 if left <= 0 or self._ended or not self._change.wait(left):
                     raise AssertionError(f"nothing within {timeout} s; {self._trouble()}")
             return value
+
+    def wait_until(self, condition, timeout=PATIENCE):
+        """Asks `condition`, which may itself talk to the server, until it is true."""
+        deadline = time.monotonic() + timeout
+        while not condition():
+            assert time.monotonic() < deadline, self._trouble()
+            time.sleep(0.02)
 
     def reply(self, identity, timeout=PATIENCE):
         """The reply to the request of that id, once it is there."""

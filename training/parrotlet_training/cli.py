@@ -290,7 +290,7 @@ def _register_adapt(subparsers: argparse._SubParsersAction[argparse.ArgumentPars
         "(default: the one that comes with Parrotlet)",
     )
     adapt.add_argument(
-        "--minutes", type=float, default=10.0, metavar="N", help="in all (default: %(default)g)"
+        "--minutes", type=float, default=30.0, metavar="N", help="in all (default: %(default)g)"
     )
     adapt.add_argument("--fresh", action="store_true", help="forget an interrupted adaptation")
     adapt.set_defaults(run=_adapt)

@@ -11,11 +11,12 @@ from parrotlet_server.bundle import Bundle, BundleError
 from parrotlet_tokenizer import CodeTokenizer
 
 from .decode import Decoded, Decoder
-from .place import Place
+from .filters import post_process
+from .filters.names import PENALTY, has_unknown_name
+from .place import Place, skipped
 from .prompt import SMALLEST_CONTEXT, build_prompt
 from .states import States
-from .stopping import EndOfBlock, EndOfLine, Stopping
-from .trim import fit_closers, objection
+from .stopping import Stopping, stopping_at
 from .types import Completion, Request, Suggestion
 from .vocabulary import Vocabulary
 
@@ -101,9 +102,9 @@ class Engine:
         """
         start = time.perf_counter()
         place = Place.of(request)
-        if not place.can_insert:
-            return Completion(None, "skipped:text right of the cursor")
-        stopping = stopping_for(request, place)
+        if reason := skipped(request, place):
+            return Completion(None, f"skipped:{reason}")
+        stopping = stopping_at(place, request.multiline)
         with self._lock:
             prompt_tokens, answers, suggestions, reason = self._decode(
                 request, place, stopping, cancelled
@@ -154,18 +155,14 @@ class Engine:
         return len(prompt.ids), answers, [*suggestions[:1], *others], reason
 
 
-def stopping_for(request: Request, place: Place) -> Stopping:
-    """When the answer to `request`, at its `place`, is over."""
-    opened = place.opened if request.multiline == "auto" else None
-    return EndOfBlock(place, opened) if opened else EndOfLine(place)
-
-
 def suggestion_of(place: Place, decoded: Decoded) -> tuple[Suggestion | None, str]:
     """What of `decoded` is worth showing at `place`, if anything, and the reason."""
     if decoded.reason == "cancelled":
         return None, "cancelled"
-    text, overwrite = fit_closers(place.line, decoded.text.rstrip(), place.tail)
-    reason = objection(place, text)
-    if reason:
-        return None, "repetition" if decoded.reason == "repetition" else reason
-    return Suggestion(text, overwrite, decoded.score(text)), decoded.reason
+    left = post_process(place, decoded.text)
+    if left.reason is not None:
+        return None, "repetition" if decoded.reason == "repetition" else left.reason
+    score = decoded.score(left.text)
+    if has_unknown_name(place, left.text):
+        score -= PENALTY
+    return Suggestion(left.text, left.overwrite, score), decoded.reason

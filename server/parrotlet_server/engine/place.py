@@ -6,11 +6,14 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 
-from .scan import CLOSER, Scanner, indentation, without_comment
+from .scan import CLOSER, Region, Scanner, indentation, region, without_comment
 from .types import Request
 
 NEAR = 8_000
 """Characters each side of the cursor that are looked at; more cannot enter a prompt either."""
+
+FAR = 400_000
+"""Characters before the cursor that are looked at for the quotes that it may stand between."""
 
 _CLOSERS = re.compile(r"""[\s)\]}"'`,:;]*""")
 
@@ -37,19 +40,22 @@ class Place:
         tail: the cursor's line, after it.
         above: up to `NEAR` characters before the line, in lines, the nearest last.
         below: up to `NEAR` characters after the line, in lines.
+        region: what the cursor stands in.
     """
 
     line: str
     tail: str
     above: list[str]
     below: list[str]
+    region: Region = "code"
 
     @classmethod
     def of(cls, request: Request) -> Place:
         """The place that `request` names."""
         before = request.prefix[-NEAR:].replace("\r\n", "\n").split("\n")
         after = request.suffix[:NEAR].replace("\r\n", "\n").split("\n")
-        return cls(before[-1], after[0].rstrip("\r"), before[:-1], after[1:])
+        where = region(request.prefix[-FAR:])
+        return cls(before[-1], after[0].rstrip("\r"), before[:-1], after[1:], where)
 
     @property
     def is_blank(self) -> bool:
@@ -59,7 +65,7 @@ class Place:
     @property
     def can_insert(self) -> bool:
         """Whether only what a suggestion can bring itself stands after the cursor on its line."""
-        return _CLOSERS.fullmatch(self.tail) is not None
+        return only_closers(self.tail)
 
     @cached_property
     def next_line(self) -> str:
@@ -72,8 +78,8 @@ class Place:
         if self.tail.strip():
             return None
         lines = [*self.above, self.line] if not self.is_blank else list(self.above)
-        while lines and not lines[-1].strip():
-            lines.pop()
+        if self.is_blank:
+            lines = _before_notes(lines)
         if not lines:
             return None
         code = without_comment(lines[-1])
@@ -90,6 +96,54 @@ class Place:
         if self.next_line and indentation(self.next_line) > indentation(first):
             return None  # it has content already
         return Opened(indentation(first), closer)
+
+
+def only_closers(tail: str) -> bool:
+    """Whether `tail` holds nothing but brackets, quotes and signs that end something."""
+    return _CLOSERS.fullmatch(tail) is not None
+
+
+def skipped(request: Request, place: Place) -> str | None:
+    """Why nothing is to be suggested at `place`, that of `request`; None if something may be."""
+    if not place.can_insert:
+        return "text right of the cursor"
+    match place.region:
+        case "comment" if not request.comments:
+            return "inside a comment"
+        case "string" if not request.strings:
+            return "inside a string"
+    return None
+
+
+def _before_notes(lines: list[str]) -> list[str]:
+    """`lines` without what stands at their end between a block's header and its first statement.
+
+    That is blank lines, comments and, after a header, a docstring.
+    """
+    end = _last_code(lines, len(lines))
+    if end and (quote := next((q for q in _QUOTES if lines[end - 1].rstrip().endswith(q)), "")):
+        start = end - 1
+        # a docstring of one line has both quotes on it
+        if lines[start].count(quote) < 2:
+            start = max(0, start - 1)
+            while start > 0 and quote not in lines[start]:
+                start -= 1
+        header = _last_code(lines, start)
+        opens = start > 0 and _DOCSTRING.match(lines[start]) is not None
+        if opens and header and without_comment(lines[header - 1]).endswith(":"):
+            return lines[:header]
+    return lines[:end]
+
+
+_QUOTES = ('"""', "'''")
+_DOCSTRING = re.compile(r"""\s*[rR]?(?:\"""|''')""")
+
+
+def _last_code(lines: list[str], end: int) -> int:
+    """The number of leading lines up to the last before `end` that is neither blank nor comment."""
+    while end and (not (line := lines[end - 1].strip()) or line.startswith("#")):
+        end -= 1
+    return end
 
 
 def _statement_start(lines: list[str], closed: int) -> str:

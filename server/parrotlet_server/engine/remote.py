@@ -11,10 +11,10 @@ from parrotlet_server.backends.options import PROMPTS, BackendOptions
 from parrotlet_server.bundle import Bundle
 
 from .decode import Decoded
-from .engine import never, stopping_for, suggestion_of
-from .place import Place
+from .engine import never, suggestion_of
+from .place import Place, skipped
 from .prompt import build_prompt
-from .stopping import Stopping
+from .stopping import Stopping, stopping_at
 from .types import Completion, Request
 
 PREFIX_CHARACTERS, SUFFIX_CHARACTERS = 6_000, 2_000
@@ -59,9 +59,9 @@ class RemoteEngine:
         """
         start = time.perf_counter()
         place = Place.of(request)
-        if not place.can_insert:
-            return Completion(None, "skipped:text right of the cursor")
-        answer = _Answer(stopping_for(request, place))
+        if reason := skipped(request, place):
+            return Completion(None, f"skipped:{reason}")
+        answer = _Answer(stopping_at(place, request.multiline))
         try:
             prompt_tokens = self._ask(request, answer, cancelled)
         except EndpointCancelledError:

@@ -6,7 +6,12 @@ tokenizer of the standard library refuses.
 
 from __future__ import annotations
 
+import re
+from collections import deque
 from dataclasses import dataclass, field
+from typing import Literal
+
+Region = Literal["code", "comment", "string"]
 
 CLOSER = {"(": ")", "[": "]", "{": "}"}
 _TRIPLE = ('"""', "'''")
@@ -90,6 +95,41 @@ class Scanner:
         open_places = [place for place, _ in own[:1]] + ([] if own_text is None else [own_text])
         self.loose = min(open_places, default=None)
         return outside
+
+
+_LITERAL = re.compile(
+    r"""
+      \#[^\n]*
+    | \"""(?:[^"\\]++|\\(?:.|\Z)|"(?!""))*+(?P<end1>\"""|\Z)
+    | '''(?:[^'\\]++|\\(?:.|\Z)|'(?!''))*+(?P<end2>'''|\Z)
+    | "(?:[^"\\\n]++|\\(?:.|\Z))*+(?P<end3>["\n]|\Z)
+    | '(?:[^'\\\n]++|\\(?:.|\Z))*+(?P<end4>['\n]|\Z)
+    """,
+    re.DOTALL | re.VERBOSE,
+)
+_DOUBLED = re.compile(r"\{\{|\}\}")
+
+
+def region(text: str) -> Region:
+    """What the end of `text` stands in; a replacement field of an f-string is code.
+
+    It takes some milliseconds per million characters, so that whole files can be given: what a
+    triple quote means depends on all text before it.
+    """
+    last = deque(_LITERAL.finditer(text), maxlen=1)
+    match = last[0] if last else None
+    if match is None or match.end() < len(text):
+        return "code"
+    if match.group().startswith("#"):
+        return "comment"
+    if any(match.group("end1", "end2", "end3", "end4")):
+        return "code"
+    letters = text[max(0, match.start() - 2) : match.start()].lower()
+    if "f" in letters or "t" in letters:
+        inside = _DOUBLED.sub("", match.group())
+        if inside.count("{") > inside.count("}"):
+            return "code"
+    return "string"
 
 
 def without_comment(line: str) -> str:

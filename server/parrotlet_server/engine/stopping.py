@@ -8,6 +8,7 @@ from typing import Protocol
 
 from .place import Opened, Place
 from .scan import Scanner, indentation, without_comment
+from .types import Multiline
 
 CONTEXT_LINES = 8
 """Lines above the cursor that a suggestion is compared with for repetition."""
@@ -45,6 +46,17 @@ class Stopping(Protocol):
         ...
 
 
+def stopping_at(place: Place, multiline: Multiline) -> Stopping:
+    """How far a suggestion at `place` may go."""
+    if multiline != "never":
+        if place.opened is not None:
+            return EndOfBlock(place, place.opened)
+        if multiline == "always" and not place.tail.strip():
+            # what is less indented than the cursor's line is no part of its block
+            return EndOfBlock(place, Opened(indentation(place.line) - 1, ""), paragraph=True)
+    return EndOfLine(place)
+
+
 class EndOfLine:
     """Ends with the cursor's line."""
 
@@ -67,12 +79,16 @@ class EndOfLine:
 class EndOfBlock:
     """Ends with the first line that is indented less than the block's first."""
 
-    def __init__(self, place: Place, opened: Opened) -> None:
-        """Watches a suggestion at `place` that is to fill `opened`."""
+    def __init__(self, place: Place, opened: Opened, paragraph: bool = False) -> None:
+        """Watches a suggestion at `place` that is to fill `opened`.
+
+        A `paragraph` begins on the cursor's line, and ends with a blank line too.
+        """
         self._opened = opened
         self._line = place.line
+        self._paragraph = paragraph
         # Where the cursor ends the line that opens the block, the block begins on the next.
-        self._first = 0 if place.is_blank else 1
+        self._first = 0 if place.is_blank or paragraph else 1
         self._next = place.next_line
         above = [line for line in (*place.above, *([] if place.is_blank else [place.line])) if line]
         self._above = [line.strip() for line in above[-CONTEXT_LINES:] if line.strip()]
@@ -89,6 +105,8 @@ class EndOfBlock:
             before = max(0, begin - 1)
             complete = number < len(lines) - 1
             end = begin + len(line)
+            if self._paragraph and complete and body is not None and not line.strip():
+                return Stop(before, "end_of_block")
             if line.strip() and number >= self._first:
                 width = indentation(line)
                 if body is None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+Multiline = Literal["auto", "always", "never"]
+
 
 @dataclass(frozen=True)
 class Request:
@@ -15,19 +17,24 @@ class Request:
         suffix: all text after the cursor.
         path: the file's path inside its workspace, told to the model; None leaves it out.
         document: identity of the text; requests with the same one share the model's state first.
-        multiline: "auto" allows several lines where a block is to be written, "never" does not.
+        multiline: "auto" allows several lines where a block is to be written, "always" wherever
+            the cursor ends a line, "never" nowhere.
         max_tokens: most tokens that the model writes.
         candidates: most suggestions that are wanted, 1 to 3; each further one costs about as much
             as writing the first did.
+        comments: whether to complete inside comments.
+        strings: whether to complete inside string literals.
     """
 
     prefix: str
     suffix: str
     path: str | None = None
     document: str = ""
-    multiline: Literal["auto", "never"] = "auto"
+    multiline: Multiline = "auto"
     max_tokens: int = 96
     candidates: int = 1
+    comments: bool = True
+    strings: bool = True
 
 
 @dataclass(frozen=True)
@@ -38,7 +45,8 @@ class Suggestion:
         text: never empty, never only white space.
         overwrite: characters right of the cursor, on its line, that `text` replaces, since it
             brings the same closing brackets and quotes itself.
-        score: mean log-probability of the model's tokens, at most 0.
+        score: mean log-probability of the model's tokens, at most 0; less where the text holds a
+            name that stands nowhere else.
     """
 
     text: str

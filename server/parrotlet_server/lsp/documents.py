@@ -78,9 +78,14 @@ class Document:
         return "".join(self._lines)
 
     @property
+    def path(self) -> str:
+        """The path in its URI, with forward slashes."""
+        return unquote(urlsplit(self.uri).path)
+
+    @property
     def is_python(self) -> bool:
         """Whether the editor or the file's name says that it is Python."""
-        return self.language == "python" or urlsplit(self.uri).path.endswith(PYTHON_SUFFIXES)
+        return self.language == "python" or self.path.endswith(PYTHON_SUFFIXES)
 
     def apply(self, change: types.TextDocumentContentChangeEvent) -> None:
         """Makes one change of a ``textDocument/didChange``; positions are clamped."""

@@ -214,12 +214,17 @@ class Protocol(LanguageServerProtocol):
     def lsp_text_document__did_change(self, params: types.DidChangeTextDocumentParams) -> None:
         """Changes the text."""
         self._server.documents.change(params.text_document.uri, params.content_changes)
+        if sum(len(change.text) for change in params.content_changes) <= _KEY:
+            self._server.session.typed()
 
     @lsp_method(types.TEXT_DOCUMENT_DID_CLOSE)
     def lsp_text_document__did_close(self, params: types.DidCloseTextDocumentParams) -> None:
         """Forgets the text."""
         self._server.documents.close(params.text_document.uri)
 
+
+_KEY = 2
+"""Characters: what one key writes, with the bracket or quote that editors close. More is pasted."""
 
 _NEEDED = {
     "general": ("positionEncodings",),

@@ -16,7 +16,7 @@ from . import parent
 from .client import Client
 from .documents import Documents
 from .guards import Protocol, converter
-from .items import inline_item, popup_item
+from .items import ACCEPTED, inline_item, popup_item
 from .session import Session
 from .settings import SECTION
 
@@ -84,20 +84,36 @@ def _register(server: ParrotletServer) -> None:
         if selected is not None and selected.range.start.line == selected.range.end.line:
             # ghost text beside a popup is shown only if it goes on from the selected item
             start, end, inserted = selected.range.start, selected.range.end, selected.text
-        answer = await session.complete(params.text_document.uri, start, end, inserted)
+        kind = params.context.trigger_kind
+        explicit = kind is types.InlineCompletionTriggerKind.Invoked
+        answer = await session.complete(params.text_document.uri, start, end, inserted, explicit)
         if answer is None:
             return None
-        place, suggestion = answer
-        return [inline_item(place, inserted, suggestion)]
+        return [
+            inline_item(answer.place, inserted, suggestion, answer.number)
+            for suggestion in (answer.suggestion, *answer.others)
+        ]
 
     @server.feature(
         types.TEXT_DOCUMENT_COMPLETION, types.CompletionOptions(trigger_characters=[".", "("])
     )
     async def completion(params: types.CompletionParams) -> types.CompletionList | None:
-        answer = await session.complete(params.text_document.uri, params.position, params.position)
+        # editors say of typed letters too that the popup was asked for: no request is explicit
+        at = params.position
+        answer = (
+            await session.complete(params.text_document.uri, at, at)
+            if session.settings.popup
+            else None
+        )
         # always incomplete: the next character may change the suggestion
-        items = [] if answer is None else [popup_item(*answer)]
+        items = (
+            [] if answer is None else [popup_item(answer.place, answer.suggestion, answer.number)]
+        )
         return types.CompletionList(is_incomplete=True, items=items)
+
+    @server.command(ACCEPTED)
+    def accepted(number: Any = None) -> None:
+        session.accepted(number)
 
     @server.feature(STATISTICS)
     def statistics(_: Any) -> dict[str, Any]:

@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from lsprotocol import types
 
-from parrotlet_server.engine import Completion, Request, Suggestion
+from parrotlet_server.engine import (
+    MOST_CANDIDATES,
+    Completion,
+    Found,
+    Request,
+    Suggestion,
+    SuggestionCache,
+    next_request,
+)
 
 from .client import Client
-from .documents import Documents, Place, plain, relative_path
+from .documents import Document, Documents, Place, plain, relative_path
+from .exclusion import holds_secrets, is_excluded
 from .loading import ModelLoader
+from .pacing import Pause, Rhythm
 from .settings import Settings, inner
+from .usage import Usage
 from .worker import Worker, threads_run
 
 logger = logging.getLogger(__name__)
@@ -23,26 +35,54 @@ logger = logging.getLogger(__name__)
 _BUSY_AFTER = 0.2
 """Seconds of work after which the editor is told: a status for each key would be a flood."""
 
+_IDLE = 0.3
+"""Seconds without a request after which the next suggestion is made ahead."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is to be shown.
+
+    Attributes:
+        place: as it was when the request came.
+        suggestion: for it.
+        number: of the suggestion, the same as long as the user types what it says.
+        others: to choose from where the user asked, the surest first.
+    """
+
+    place: Place
+    suggestion: Suggestion
+    number: int
+    others: tuple[Suggestion, ...] = ()
+
 
 @dataclass
 class Counters:
     """How many requests there were, and what became of them.
 
     Attributes:
-        requests: that reached the model.
-        shared: that got the result of an equal one before.
+        requests: that the cache had no answer for.
+        cached: that it had one for, be it the rest of a suggestion that is being typed.
+        foreseen: of these, whose suggestion was made before it was asked for.
         superseded: that a newer one replaced.
         cancelled: that the editor took back.
-        runs: of the engine, which may also have been stopped.
+        runs: of the engine for requests, which may also have been stopped.
+        prefetches: runs of the engine ahead of requests, while nothing else was asked.
         suggestions: that had a suggestion for an answer.
+        unsure: whose suggestion's score was below the user's minimum.
+        accepted: that the user took, as far as the editor tells and statistics are on.
     """
 
     requests: int = 0
-    shared: int = 0
+    cached: int = 0
+    foreseen: int = 0
     superseded: int = 0
     cancelled: int = 0
     runs: int = 0
+    prefetches: int = 0
     suggestions: int = 0
+    unsure: int = 0
+    accepted: int = 0
 
 
 @dataclass
@@ -66,8 +106,15 @@ class Session:
     def __post_init__(self) -> None:
         self.loader = ModelLoader(self.client)
         self._worker: Worker[Request, Completion | None] = Worker(self._work)
-        self._last: tuple[Request, Completion] | None = None
+        self._cache = SuggestionCache()
+        self._foreseen: set[int] = set()
+        self._pause = Pause()
         self._latest: Completion | None = None
+        self._ahead: Request | None = None
+        self._idle: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.rhythm = Rhythm()
+        self.usage = Usage()
         self._options: Any = None
         self._running = 0
         self._configuring = asyncio.Lock()
@@ -99,13 +146,18 @@ class Session:
         in_use = self.loader.loading or self.loader.engine is not None
         if in_use and model == self.loader.model:
             return
-        self._last = None
-        self._worker.supersede()
+        self._forget()
+        self.rhythm.forget_model()
         self.loader.start(model, self._remedy())
 
     async def complete(
-        self, uri: str, start: types.Position, end: types.Position, inserted: str = ""
-    ) -> tuple[Place, Suggestion] | None:
+        self,
+        uri: str,
+        start: types.Position,
+        end: types.Position,
+        inserted: str = "",
+        explicit: bool = False,
+    ) -> Answer | None:
         """What to write between `start` and `end`, after `inserted`.
 
         Never fails: where nothing can be suggested because of an error, it is in the log.
@@ -115,17 +167,18 @@ class Session:
             start: the cursor, or the start of what `inserted` will replace.
             end: the cursor, or the end of it, on the same line.
             inserted: text that the user is about to accept from the popup.
+            explicit: whether the user asked, rather than the editor by itself.
 
         Returns:
-            The place as it was when the request came, and the text for it.
+            None where nothing is to be shown.
 
         Raises:
             asyncio.CancelledError: if the editor took the request back.
         """
         document = self.documents.get(uri)
-        if document is None or not document.is_python or not self.settings.enable:
+        if document is None or self.loader.engine is None:
             return None
-        if self.loader.engine is None:
+        if not self._allows(document) or (self.settings.debounce == "manual" and not explicit):
             return None
         place = document.place(start, end)
         request = Request(
@@ -134,12 +187,43 @@ class Session:
             path=relative_path(uri, self.folders()),
             document=uri,
             multiline=self.settings.multiline,
+            comments=self.settings.comments,
+            strings=self.settings.strings,
+            candidates=MOST_CANDIDATES if explicit else 1,
         )
-        completion = await self._run(request)
-        if completion is None or completion.suggestion is None:
+        self._stay_idle()
+        started = time.monotonic()
+        known = self._recall(request)
+        found = known or await self._ask(request, explicit)
+        suggestion = found and found.completion.suggestion
+        if found is None or suggestion is None:
+            return None
+        least = self.settings.minimum_score
+        if least is not None and suggestion.score < least and not explicit:
+            self.counters.unsure += 1
             return None
         self.counters.suggestions += 1
-        return place, completion.suggestion
+        seconds = time.monotonic() - started
+        self.usage.shown(found.number, suggestion.text, seconds, cached=known is not None)
+        return Answer(place, suggestion, found.number, found.completion.others)
+
+    def accepted(self, number: object) -> None:
+        """The user took the suggestion of that `Answer.number`."""
+        self.counters.accepted += self.usage.accepted(number)
+
+    def typed(self) -> None:
+        """Takes note of a key that changed a document."""
+        self.rhythm.key(asyncio.get_running_loop().time())
+        self._stay_idle()
+
+    def _allows(self, document: Document) -> bool:
+        """Whether the settings allow suggestions in `document`."""
+        if not self.settings.enable or not document.is_python:
+            return False
+        if holds_secrets(document.path):
+            return False
+        path = relative_path(document.uri, self.folders())
+        return path is None or not is_excluded(path, self.settings.exclude)
 
     def statistics(self) -> dict[str, Any]:
         """What ``parrotlet/statistics`` answers: the model's state, counters, the last run."""
@@ -161,23 +245,51 @@ class Session:
 
     def close(self, timeout: float) -> bool:
         """Stops all work; whether it stopped within `timeout` seconds."""
+        self.usage.flush()
         return self._worker.close(timeout) and not threads_run()
 
-    async def _run(self, request: Request) -> Completion | None:
-        # the popup and the ghost text ask for the same at the same key
-        if self._last is not None and self._last[0] == request:
-            self.counters.shared += 1
-            return self._last[1]
+    def _recall(self, request: Request) -> Found | None:
+        """What the cache knows; nobody waits for it."""
+        found = self._cache.get(request)
+        if found is None:
+            return None
+        self.counters.cached += 1
+        if found.number in self._foreseen:
+            self._foreseen.remove(found.number)
+            self.counters.foreseen += 1
+        # whatever an older request waits for, the user has typed on
+        self._pause.end()
+        self._worker.supersede(keep=self._ahead)
+        self._look_ahead(request, found.completion)
+        return found
+
+    async def _ask(self, request: Request, explicit: bool) -> Found | None:
+        """What the model says, after a wait for the next key."""
         self.counters.requests += 1
+        try:
+            wait = 0.0 if explicit or request == self._ahead else self._wait
+            self._worker.supersede(keep=request)
+            if not await self._pause.wait(request, wait):
+                self.counters.superseded += 1
+                return None
+            # the popup and the ghost text ask for the same at the same key
+            return self._cache.get(request) or await self._run(request)
+        except asyncio.CancelledError:
+            self.counters.cancelled += 1
+            raise
+
+    @property
+    def _wait(self) -> float:
+        debounce = self.settings.debounce
+        return self.rhythm.wait if isinstance(debounce, str) else debounce / 1000
+
+    async def _run(self, request: Request) -> Found | None:
         self._running += 1
         busy = asyncio.get_running_loop().call_later(
             _BUSY_AFTER, self.client.status, "busy", "Thinking…"
         )
         try:
             completion = await self._worker.run(request)
-        except asyncio.CancelledError:
-            self.counters.cancelled += 1
-            raise
         except Exception as error:
             logger.error("no suggestion: %s: %s", type(error).__name__, error)
             logger.debug("the engine failed", exc_info=True)
@@ -189,18 +301,79 @@ class Session:
                 self.client.status("ready", self.loader.ready)
         if completion is None:
             self.counters.superseded += 1
-        elif completion.reason != "cancelled":
-            self._last = (request, completion)
-        return completion
+            return None
+        if completion.reason == "cancelled":
+            return None
+        self._look_ahead(request, completion)
+        known = self._cache.get(request)  # two may have waited for the same
+        if known is not None:
+            return known
+        self.rhythm.answered(completion.seconds)
+        return Found(self._cache.put(request, completion), completion)
+
+    def _look_ahead(self, request: Request, completion: Completion) -> None:
+        """Makes the suggestion after this one as soon as nothing else is to be done."""
+        self._stay_idle()
+        self._idle = asyncio.get_running_loop().call_later(
+            _IDLE, self._start_ahead, request, completion
+        )
+
+    def _stay_idle(self) -> None:
+        if self._idle is not None:
+            self._idle.cancel()
+            self._idle = None
+
+    def _start_ahead(self, request: Request, completion: Completion) -> None:
+        task = asyncio.create_task(self._prefetch(request, completion))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _prefetch(self, request: Request, completion: Completion) -> None:
+        for _ in range(2):  # what follows the suggestion, and the line below if nothing does
+            following = next_request(request, completion)
+            if following is None or self._running:
+                return
+            known = self._cache.get(following)
+            if known is not None:
+                request, completion = following, known.completion
+                continue
+            self._ahead = following
+            try:
+                answer = await self._worker.run(following)
+            except Exception as error:
+                logger.debug("nothing made ahead: %s", type(error).__name__)
+                return
+            finally:
+                if self._ahead is following:
+                    self._ahead = None
+            if answer is None or answer.reason == "cancelled":
+                return
+            if self._cache.get(following) is None:
+                number = self._cache.put(following, answer)
+                self._foreseen = {number, *sorted(self._foreseen)[-8:]}
+            if answer.suggestion is not None:
+                return
+            request, completion = following, answer
+
+    def _forget(self) -> None:
+        """Drops all that was made with other settings or another model."""
+        self._stay_idle()
+        self._cache.clear()
+        self._pause.end()
+        self._worker.supersede()
 
     def _work(self, request: Request, cancelled: Callable[[], bool]) -> Completion | None:
         """Runs in the worker's thread."""
         engine = self.loader.engine
         if engine is None:
             return None
+        ahead = request is self._ahead
         completion = engine.complete(request, cancelled)
-        self._latest = completion
-        self.counters.runs += 1
+        if ahead:
+            self.counters.prefetches += 1
+        else:
+            self._latest = completion
+            self.counters.runs += 1
         logger.debug(
             "%s: read %d of %d tokens, wrote %d, %.0f ms",
             completion.reason,
@@ -212,7 +385,11 @@ class Session:
         return completion
 
     def _take(self, options: Any) -> None:
-        self.settings, wrong = Settings.parse(options)
+        settings, wrong = Settings.parse(options)
+        if settings != self.settings:
+            self._forget()
+        self.settings = settings
+        self.usage.enabled = settings.statistics
         for text in wrong:
             logger.warning("%s", text)
             self.client.show(types.MessageType.Warning, text)

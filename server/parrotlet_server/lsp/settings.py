@@ -2,27 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
+from .exclusion import check_globs
+
 SECTION = "parrotlet"
+LONGEST_WAIT = 10_000
+"""Milliseconds; the most that `Settings.debounce` may be."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the user may choose.
+    """What the user may choose; the editor spells the names in camelCase.
 
     Attributes:
         enable: whether anything is suggested.
         model: a bundle folder, a checkpoint folder or ``owner/name@revision`` on the Hub; empty
             for the one that the server was started with.
-        multiline: "auto" allows several lines where a block is to be written, "never" does not.
+        multiline: "auto" allows several lines where a block is to be written, "always" wherever
+            the cursor ends a line, "never" nowhere.
+        debounce: milliseconds to wait after a key before the model is asked; "auto" goes by the
+            user's own rhythm, "manual" asks only when the user does.
+        minimum_score: mean log-probability below which a suggestion is not shown unless the user
+            asked for one; None shows all.
+        comments: whether anything is suggested inside comments.
+        strings: whether anything is suggested inside string literals, docstrings among them.
+        exclude: patterns of files in which nothing is suggested, as in a ``.gitignore`` at the
+            workspace folder's root.
+        popup: whether ``textDocument/completion`` is answered too.
+        statistics: whether to note, on this machine only, which suggestions were taken.
     """
 
     enable: bool = True
     model: str = ""
-    multiline: Literal["auto", "never"] = "auto"
+    multiline: Literal["auto", "always", "never"] = "auto"
+    debounce: int | Literal["auto", "manual"] = "auto"
+    minimum_score: float | None = None
+    comments: bool = True
+    strings: bool = True
+    exclude: tuple[str, ...] = ()
+    popup: bool = True
+    statistics: bool = True
 
     @classmethod
     def parse(cls, options: object) -> tuple[Settings, list[str]]:
@@ -43,35 +66,105 @@ class Settings:
             return cls(), [f"{SECTION}: expected an object with settings, not {options!r:.60}"]
         options = inner(options)
         wrong: list[str] = []
-
-        def read(name: str, expected: str, valid: bool, default: Any) -> Any:
+        chosen: dict[str, Any] = {}
+        default = cls()
+        for field in fields(cls):
+            name = camel_case(field.name)
             value = options.get(name)
             if value is None:
-                return default
-            if not valid:
+                continue
+            try:
+                chosen[field.name] = _READERS[field.name](value)
+            except ValueError as expected:
                 wrong.append(
                     f"{SECTION}.{name}: expected {expected}, not {value!r:.60}; "
-                    f"it counts as {default!r}"
+                    f"it counts as {_shown(getattr(default, field.name))}"
                 )
-                return default
-            return value
+        return cls(**chosen), wrong
 
-        enable, model, multiline = (options.get(key) for key in ("enable", "model", "multiline"))
-        default = cls()
-        settings = cls(
-            enable=read("enable", "true or false", isinstance(enable, bool), default.enable),
-            model=read("model", "a string", isinstance(model, str), default.model).strip(),
-            multiline=read(
-                "multiline",
-                "'auto' or 'never'",
-                multiline in ("auto", "never"),
-                default.multiline,
-            ),
-        )
-        return settings, wrong
+
+def camel_case(name: str) -> str:
+    """``minimum_score`` as the editor spells it, ``minimumScore``."""
+    first, *others = name.split("_")
+    return first + "".join(map(str.capitalize, others))
 
 
 def inner(options: Mapping[str, Any]) -> Mapping[str, Any]:
     """The section's own settings, whether or not they stand under its name."""
     section = options.get(SECTION)
     return section if isinstance(section, Mapping) else options
+
+
+def _shown(value: object) -> str:
+    return "not set" if value is None else repr(list(value) if isinstance(value, tuple) else value)
+
+
+# Each reader gives the value or raises ValueError with what was expected.
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("true or false")
+    return value
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError("a string")
+    return value.strip()
+
+
+def _multiline(value: object) -> str:
+    if value not in ("auto", "always", "never"):
+        raise ValueError("'auto', 'always' or 'never'")
+    return str(value)
+
+
+def _debounce(value: object) -> int | str:
+    if value in ("auto", "manual"):
+        return str(value)
+    number = _number(value)
+    if number is None or not 0 <= number <= LONGEST_WAIT:
+        raise ValueError(f"'auto', 'manual' or milliseconds from 0 to {LONGEST_WAIT}")
+    return round(number)
+
+
+def _score(value: object) -> float:
+    number = _number(value)
+    if number is None or number > 0:
+        raise ValueError("a number that is at most 0, such as -0.7")
+    return number
+
+
+def _globs(value: object) -> tuple[str, ...]:
+    expected = "a list of patterns as in .gitignore, such as ['tests/', '*_pb2.py']"
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise ValueError(expected)
+    try:
+        return check_globs(value)
+    except ValueError as error:
+        raise ValueError(expected) from error
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+_READERS: dict[str, Callable[[object], Any]] = {
+    "enable": _flag,
+    "model": _text,
+    "multiline": _multiline,
+    "debounce": _debounce,
+    "minimum_score": _score,
+    "comments": _flag,
+    "strings": _flag,
+    "exclude": _globs,
+    "popup": _flag,
+    "statistics": _flag,
+}

@@ -70,9 +70,9 @@ class Worker(Generic[Key, Result]):
             if not job.waiters and not job.answer.done():
                 job.cancelled.set()
 
-    def supersede(self) -> None:
-        """Stops what runs or waits; its answer is None."""
-        if self._current is not None:
+    def supersede(self, keep: Key | None = None) -> None:
+        """Stops what runs or waits, unless it is `keep`; its answer is None."""
+        if self._current is not None and (keep is None or self._current.key != keep):
             self._current.cancelled.set()
             self._current.settle()
 

@@ -53,10 +53,10 @@ class Settings:
 
     general_share: float = 0.25
     optimizer: str = "muon"
-    learning_rate: float = 1e-3
-    muon_learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
+    muon_learning_rate: float = 2e-3
     weight_decay: float = 0.0
-    general_loss: float = 0.012
+    general_loss: float = 0.018
     fim: FimOptions = field(
         default_factory=lambda: FimOptions(
             rate=0.5, spm_share=0.8, line_share=0.5, path_share=0.5, quality_share=0.5

@@ -25,10 +25,10 @@ from parrotlet_server.backends.base import Backend
 from parrotlet_server.bundle import BundleError
 from parrotlet_server.engine import Completion, Engine, Request, never
 from parrotlet_server.engine.decode import Decoder
-from parrotlet_server.engine.engine import stopping_for
 from parrotlet_server.engine.place import Place
 from parrotlet_server.engine.prompt import Prompt, build_prompt
 from parrotlet_server.engine.states import common_length
+from parrotlet_server.engine.stopping import stopping_at
 from parrotlet_server.engine.vocabulary import Vocabulary
 
 from ..evaluate.cursors import CursorError, texts
@@ -118,7 +118,7 @@ class Bench:
         """The raw answer where the prompt was read in pieces, and where it was read at once."""
         prompt = self.prompt(request)
         decoder = Decoder(self.backend, self.vocabulary)
-        stopping = stopping_for(request, Place.of(request))
+        stopping = stopping_at(Place.of(request), request.multiline)
         answers = []
         for whole in (False, True):
             state = self.backend.new_state()
@@ -155,11 +155,15 @@ class Bench:
             before = replace(request, prefix=request.prefix[:-1])
             if Place.of(before).can_insert:
                 decoder.run(
-                    self.prompt(before), state, 0, stopping_for(before, Place.of(before)), never
+                    self.prompt(before),
+                    state,
+                    0,
+                    stopping_at(Place.of(before), before.multiline),
+                    never,
                 )
         keep = common_length(state.tokens, prompt.ids)
         return decoder.run(
-            prompt, state, keep, stopping_for(request, Place.of(request)), never
+            prompt, state, keep, stopping_at(Place.of(request), request.multiline), never
         ).tokens
 
 

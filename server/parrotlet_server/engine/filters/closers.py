@@ -1,29 +1,8 @@
-"""From what the model wrote to what is worth showing."""
+"""Closing brackets and quotes right of the cursor, which editors write by themselves."""
 
 from __future__ import annotations
 
-from .place import Place
-from .scan import Scanner, indentation
-from .stopping import repeated_lines
-
-
-def objection(place: Place, text: str) -> str | None:
-    """Why `text` is not worth showing; None if it is.
-
-    Returns:
-        "empty", "duplicate" (of the line below) or "repetition" (of the line above).
-    """
-    if not text.strip():
-        return "empty"
-    if "\n" not in text:
-        line = place.line + text
-        below = place.next_line
-        if line.strip() == below.strip() and indentation(line) == indentation(below):
-            return "duplicate"
-        above = next((line for line in reversed(place.above) if line.strip()), "")
-        if repeated_lines([above.strip(), line.strip()]):
-            return "repetition"
-    return None
+from ..scan import Scanner
 
 
 def fit_closers(line: str, text: str, tail: str) -> tuple[str, int]:

@@ -1,0 +1,68 @@
+"""The filters in their order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ..place import Place
+from .closers import fit_closers
+from .indent import in_the_files_style, up_to_misplaced
+from .repeats import repeats_line_above, repeats_line_below, without_lines_below
+from .validity import up_to_valid
+from .words import starts_inside_a_word
+
+
+@dataclass(frozen=True)
+class Filtered:
+    """What is left of a suggestion.
+
+    Attributes:
+        text: "" where nothing is worth showing.
+        overwrite: characters right of the cursor that it replaces.
+        reason: why nothing is left: "empty", or the name of the filter that took the last of it.
+        changed: names of the filters that changed it.
+    """
+
+    text: str
+    overwrite: int = 0
+    reason: str | None = None
+    changed: tuple[str, ...] = ()
+
+
+def _dropped_if(wrong: Callable[[Place, str], bool]) -> Callable[[Place, str], str]:
+    return lambda place, text: "" if wrong(place, text) else text
+
+
+_FILTERS: tuple[tuple[str, Callable[[Place, str], str]], ...] = (
+    ("repetition", _dropped_if(repeats_line_above)),
+    ("duplicate", _dropped_if(repeats_line_below)),
+    ("duplicate", without_lines_below),
+    ("indentation", in_the_files_style),
+    ("indentation", up_to_misplaced),
+    ("word", _dropped_if(starts_inside_a_word)),
+)
+
+
+def post_process(place: Place, text: str) -> Filtered:
+    """Passes `text`, what the model wrote at `place`, through all filters."""
+    text = text.rstrip()
+    if not text.strip():
+        return Filtered("", reason="empty")
+    changed: list[str] = []
+    for name, function in _FILTERS:
+        kept = function(place, text)
+        if kept != text:
+            changed.append(name)
+        if not kept.strip():
+            return Filtered("", reason=name, changed=tuple(changed))
+        text = kept
+    text, overwrite = fit_closers(place.line, text, place.tail)
+    if not text.strip():
+        return Filtered("", reason="empty", changed=tuple(changed))
+    kept = up_to_valid(place, text, overwrite)
+    if kept != text:
+        changed.append("syntax")
+    if not kept:
+        return Filtered("", reason="syntax", changed=tuple(changed))
+    return Filtered(kept, overwrite, None, tuple(changed))
