@@ -153,14 +153,13 @@ class Bench:
         state = self.backend.new_state()
         if request.prefix:
             before = replace(request, prefix=request.prefix[:-1])
-            if Place.of(before).can_insert:
-                decoder.run(
-                    self.prompt(before), state, 0, stopping_for(before, Place.of(before)), never
-                )
+            place = Place.of(before)
+            if place.can_insert:
+                stopping = stopping_for(before, place)
+                decoder.run(self.prompt(before), state, 0, stopping, never)
         keep = common_length(state.tokens, prompt.ids)
-        return decoder.run(
-            prompt, state, keep, stopping_for(request, Place.of(request)), never
-        ).tokens
+        stopping = stopping_for(request, Place.of(request))
+        return decoder.run(prompt, state, keep, stopping, never).tokens
 
 
 def run(arguments: argparse.Namespace) -> Iterator[str]:
