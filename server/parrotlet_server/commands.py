@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     complete.add_argument("--json", action="store_true", help="print one JSON object")
     _add_model(complete)
+    _add_backend(complete)
     complete.set_defaults(run=_complete)
 
     demo = subparsers.add_parser("demo", help="watch a sample file being completed")
@@ -63,6 +65,35 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_backend(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--candidates", type=int, choices=(1, 2, 3), default=1, help="suggestions (%(default)s)"
+    )
+    parser.add_argument(
+        "--backend",
+        choices=("onnx", "torch", "openai"),
+        default="onnx",
+        help="what runs the model; openai is a server at --url (default: %(default)s)",
+    )
+    parser.add_argument("--device", help="of torch (default: cuda or mps where there is one)")
+    parser.add_argument(
+        "--url",
+        default="",
+        help="of openai, such as http://localhost:8080/v1; its key is read "
+        "from the variable PARROTLET_API_KEY or the keyring",
+    )
+    parser.add_argument(
+        "--served-model", default="", metavar="NAME", help="of openai: the model's name there"
+    )
+    parser.add_argument(
+        "--prompt",
+        default="tokens",
+        help="of openai: tokens (it runs an exported Parrotlet model), suffix, codellama, "
+        "deepseek, qwen, starcoder, or a template with {prefix} and {suffix} "
+        "(default: %(default)s)",
+    )
+
+
 def _serve(options: argparse.Namespace) -> int:
     import sys
 
@@ -83,13 +114,25 @@ def _complete(options: argparse.Namespace) -> int:
     import sys
 
     request = request_at(options.place)
-    from .engine import Engine
+    from .backends.options import BackendOptions
+    from .engine.completer import open_completer
 
-    completion = Engine.load(options.model).complete(request)
+    completer = open_completer(
+        BackendOptions(
+            kind=options.backend,
+            model=options.model,
+            device=options.device,
+            url=options.url,
+            served_model=options.served_model,
+            prompt=options.prompt,
+        )
+    )
+    completion = completer.complete(replace(request, candidates=options.candidates))
     if options.json:
         print(json.dumps(_as_json(completion)))
     elif completion.suggestion is not None:
-        print(completion.suggestion.text)
+        for suggestion in (completion.suggestion, *completion.others):
+            print(suggestion.text)
     else:
         print(f"parrotlet: no suggestion ({completion.reason})", file=sys.stderr)
     return 0
@@ -101,10 +144,17 @@ def _as_json(completion: Completion) -> dict[str, object]:
         "text": suggestion and suggestion.text,
         "overwrite": suggestion and suggestion.overwrite,
         "score": suggestion and suggestion.score,
+        "others": [
+            {"text": other.text, "overwrite": other.overwrite, "score": other.score}
+            for other in completion.others
+        ],
         "reason": completion.reason,
         "promptTokens": completion.prompt_tokens,
         "evaluatedTokens": completion.evaluated_tokens,
         "generatedTokens": completion.generated_tokens,
+        "passes": completion.passes,
+        "draftedTokens": completion.drafted_tokens,
+        "acceptedTokens": completion.accepted_tokens,
         "milliseconds": round(1000 * completion.seconds, 1),
     }
 

@@ -215,6 +215,10 @@ def write_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
         "n_head": architecture.heads,
         "n_inner": None if architecture.inner == 4 * architecture.width else architecture.inner,
         "activation_function": "gelu_new",
+        # trained without, and so should it go on: transformers takes a tenth otherwise
+        "resid_pdrop": 0.0,
+        "embd_pdrop": 0.0,
+        "attn_pdrop": 0.0,
         "layer_norm_epsilon": architecture.epsilon,
         "tie_word_embeddings": True,
         "bos_token_id": END_OF_TEXT_ID,

@@ -153,18 +153,13 @@ class Bench:
         state = self.backend.new_state()
         if request.prefix:
             before = replace(request, prefix=request.prefix[:-1])
-            if Place.of(before).can_insert:
-                decoder.run(
-                    self.prompt(before),
-                    state,
-                    0,
-                    stopping_at(Place.of(before), before.multiline),
-                    never,
-                )
+            place = Place.of(before)
+            if place.can_insert:
+                stopping = stopping_at(place, before.multiline)
+                decoder.run(self.prompt(before), state, 0, stopping, never)
         keep = common_length(state.tokens, prompt.ids)
-        return decoder.run(
-            prompt, state, keep, stopping_at(Place.of(request), request.multiline), never
-        ).tokens
+        stopping = stopping_at(Place.of(request), request.multiline)
+        return decoder.run(prompt, state, keep, stopping, never).tokens
 
 
 def run(arguments: argparse.Namespace) -> Iterator[str]:
