@@ -153,19 +153,3 @@ def test_a_wait_that_is_over_before_its_time_costs_nothing(model):
         session.reply(request)
         assert session.seconds[request] < session.seconds[requests[-1]]
         assert session.shut_down() == 0
-
-
-def test_who_asks_gets_several_to_choose_from_the_shown_one_first(prompt):
-    text = DOCUMENTS["inventory.py"]
-    typist = Typist(prompt, text[: text.index("    def ") + len("    def ")])
-    shown = typist.ask()
-    params = asked(typist.cursor, trigger=1)
-    items = [item["insertText"] for item in prompt.call("textDocument/inlineCompletion", params)]
-    assert items[0] == shown
-    assert 1 < len(items) <= 3
-    assert len(set(items)) == len(items)
-    # typing goes on with the first alone, out of the cache
-    runs = counts(prompt)["runs"]
-    typist.type(shown[0])
-    assert typist.ask() == shown[1:]
-    assert counts(prompt)["runs"] == runs

@@ -89,10 +89,7 @@ def _register(server: ParrotletServer) -> None:
         answer = await session.complete(params.text_document.uri, start, end, inserted, explicit)
         if answer is None:
             return None
-        return [
-            inline_item(answer.place, inserted, suggestion, answer.number)
-            for suggestion in (answer.suggestion, *answer.others)
-        ]
+        return [inline_item(answer.place, inserted, answer.suggestion, answer.number)]
 
     @server.feature(
         types.TEXT_DOCUMENT_COMPLETION, types.CompletionOptions(trigger_characters=[".", "("])

@@ -12,7 +12,6 @@ from typing import Any
 from lsprotocol import types
 
 from parrotlet_server.engine import (
-    MOST_CANDIDATES,
     Completion,
     Found,
     Request,
@@ -47,13 +46,11 @@ class Answer:
         place: as it was when the request came.
         suggestion: for it.
         number: of the suggestion, the same as long as the user types what it says.
-        others: to choose from where the user asked, the surest first.
     """
 
     place: Place
     suggestion: Suggestion
     number: int
-    others: tuple[Suggestion, ...] = ()
 
 
 @dataclass
@@ -189,7 +186,6 @@ class Session:
             multiline=self.settings.multiline,
             comments=self.settings.comments,
             strings=self.settings.strings,
-            candidates=MOST_CANDIDATES if explicit else 1,
         )
         self._stay_idle()
         started = time.monotonic()
@@ -205,7 +201,7 @@ class Session:
         self.counters.suggestions += 1
         seconds = time.monotonic() - started
         self.usage.shown(found.number, suggestion.text, seconds, cached=known is not None)
-        return Answer(place, suggestion, found.number, found.completion.others)
+        return Answer(place, suggestion, found.number)
 
     def accepted(self, number: object) -> None:
         """The user took the suggestion of that `Answer.number`."""
