@@ -19,6 +19,7 @@ from parrotlet_server.commands import request_at
 from parrotlet_server.demo import CURSORS, request_for
 from parrotlet_server.engine import Engine
 
+from ..support.completion_server import serving
 from ..support.tiny_model import DOCUMENTS, tiny_bundle
 
 OWN = ("serve", "complete", "demo", "export", "restore")
@@ -342,11 +343,37 @@ def test_complete_as_json(capsys, inventory, model, tmp_path):
         "text": expected.suggestion.text,
         "overwrite": expected.suggestion.overwrite,
         "score": expected.suggestion.score,
+        "others": [],
         "reason": expected.reason,
         "promptTokens": expected.prompt_tokens,
         "evaluatedTokens": expected.evaluated_tokens,
         "generatedTokens": expected.generated_tokens,
+        "passes": expected.passes,
+        "draftedTokens": expected.drafted_tokens,
+        "acceptedTokens": expected.accepted_tokens,
     }
+
+
+def test_complete_with_several_and_other_backends(capsys, tmp_path, monkeypatch, model):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.py").write_text("x = ")
+    place = ["complete", "a.py:1", "--model", model]
+    assert main([*place, "--candidates", "3"]) == 0
+    several = capsys.readouterr().out
+    assert main([*place, "--json", "--candidates", "3"]) == 0
+    output = json.loads(capsys.readouterr().out)
+    texts = [output["text"], *(other["text"] for other in output["others"])]
+    assert several == "".join(text + "\n" for text in texts)
+    assert len(set(texts)) == len(texts) > 1
+    assert main([*place, "--backend", "torch", "--device", "cpu"]) == 0
+    assert capsys.readouterr().out == texts[0] + "\n"
+    with serving(tiny_bundle()) as server:
+        assert main([*place, "--backend", "openai", "--url", server.url, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["reason"] != "cancelled"
+    assert main([*place, "--backend", "openai", "--url", "http://127.0.0.1:9/v1"]) == 1
+    assert "127.0.0.1:9/v1/completions cannot be used" in one_line(capsys.readouterr().err)
+    assert main([*place, "--backend", "openai"]) == 1
+    assert "is no address" in one_line(capsys.readouterr().err)
 
 
 def test_no_suggestion(capsys, inventory, model):
