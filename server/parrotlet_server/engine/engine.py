@@ -124,7 +124,7 @@ class Engine:
 def _suggestion(place: Place, decoded: Decoded) -> tuple[Suggestion | None, str]:
     if decoded.reason == "cancelled":
         return None, "cancelled"
-    left = post_process(place, decoded.text)
+    left = post_process(place, decoded.text, finished=decoded.reason != "length")
     if left.reason is not None:
         return None, "repetition" if decoded.reason == "repetition" else left.reason
     score = decoded.score(left.text)
