@@ -67,6 +67,7 @@ def test_suggestions_are_those_of_the_engine(shared, suggest, new_uri, before, u
     assert expected is not None
     item = ask(shared, new_uri("inventory.py"), prefix, suffix)
     line, character = position(prefix)
+    assert item.pop("command")["command"] == "parrotlet.accepted"
     assert item == {
         "insertText": expected.text,
         "range": span((line, character), (line, character + expected.overwrite)),
@@ -128,8 +129,8 @@ def test_tabs(shared, suggest, new_uri):
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-32"])
 def test_columns_after_astral_characters(model, suggest, encoding):
-    prefix, suffix = cut(SHAPES, "    half = ", "base / 2")
-    prefix = prefix.removesuffix("half = ") + 'name = "é한😀"; half = '
+    prefix, suffix = cut(SHAPES, "    return half * ", "height")
+    prefix = prefix.removesuffix("return half * ") + 'name = "é한😀"; return half * '
     expected = suggest(prefix, suffix, path="shapes.py")
     assert expected is not None
     with client("--model", model) as session:
@@ -203,7 +204,7 @@ def test_an_empty_file(shared, suggest, new_uri):
 
 
 def test_a_file_of_50_000_lines(shared, suggest, new_uri):
-    prefix, suffix = cut(SHAPES, "    half = ", "base / 2")
+    prefix, suffix = cut(SHAPES, "    return half * ", "height")
     filler = '"""Filler."""\n' * 25_000
     uri = new_uri("shapes.py")
     expected = suggest(filler + prefix, suffix + filler, path="shapes.py")
@@ -212,7 +213,7 @@ def test_a_file_of_50_000_lines(shared, suggest, new_uri):
     assert item["insertText"] == expected.text
     # each typed character costs no more than a few milliseconds beside the model
     typed = filler + prefix
-    for sign in "bas":
+    for sign in "hei":
         shared.change(uri, (position(typed), position(typed), sign))
         typed += sign
         started = time.monotonic()
@@ -300,6 +301,7 @@ def test_ghost_text_beside_a_popup_goes_on_from_its_item(shared, suggest, new_ur
         "textDocument/inlineCompletion", at(uri, line, character, selectedCompletionInfo=selected)
     )
     expected = suggest(prefix.removesuffix("sel") + "self", suffix, path="inventory.py")
+    assert item.pop("command")["command"] == "parrotlet.accepted"
     assert item == {
         "insertText": "self" + expected.text,
         "range": span((line, character - 3), (line, character)),

@@ -112,7 +112,10 @@ def test_a_folder_that_cannot_be_written_is_no_hindrance(model, tmp_path):
 
 def test_nonsense_for_an_argument_is_passed_over(watched):
     session, _ = watched
-    for arguments in ([], [None], ["x"], [10**9], [{"a": 1}]):
+    command = {"command": "parrotlet.accepted", "arguments": []}
+    refused = session.reply(session.request("workspace/executeCommand", command))
+    assert refused["error"]["code"] == -32602
+    for arguments in ([None], ["x"], [10**9], [{"a": 1}]):
         params = {"command": "parrotlet.accepted", "arguments": arguments}
         session.call("workspace/executeCommand", params)
     assert session.call("parrotlet/statistics")["accepted"] == 0

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from parrotlet_server.engine import Request
@@ -223,6 +223,11 @@ def test_what_is_replaced_counts_as_gone():
     assert up_to_valid(at("f(a[|])\n"), "0])", 0) == ""
 
 
+def test_a_line_without_room_for_more_need_not_be_whole():
+    assert post_process(at("x = |"), "1 +", finished=False).text == "1 +"
+    assert post_process(at("x = |"), "1 +").reason == "syntax"
+
+
 def test_a_long_docstring_above_is_no_error():
     text = 'class A:\n    """Doc.\n' + "    some words: they are (no code\n" * 200 + '    """\n'
     place = at(text + "    def f(self):\n        return |\n")
@@ -244,6 +249,7 @@ pieces = st.lists(
 ).map("".join)
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(pieces, pieces, st.text(")]}'\",: ", max_size=3), pieces)
 def test_what_is_left_is_text_that_can_be_inserted(before, text, tail, below):
     place = Place.of(Request(before, tail + "\n" + below))

@@ -159,7 +159,7 @@ def suggestion_of(place: Place, decoded: Decoded) -> tuple[Suggestion | None, st
     """What of `decoded` is worth showing at `place`, if anything, and the reason."""
     if decoded.reason == "cancelled":
         return None, "cancelled"
-    left = post_process(place, decoded.text)
+    left = post_process(place, decoded.text, finished=decoded.reason != "length")
     if left.reason is not None:
         return None, "repetition" if decoded.reason == "repetition" else left.reason
     score = decoded.score(left.text)

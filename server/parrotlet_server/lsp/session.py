@@ -191,9 +191,9 @@ class Session:
         started = time.monotonic()
         known = self._recall(request)
         found = known or await self._ask(request, explicit)
-        suggestion = found and found.completion.suggestion
-        if found is None or suggestion is None:
+        if found is None or found.completion.suggestion is None:
             return None
+        suggestion = found.completion.suggestion
         least = self.settings.minimum_score
         if least is not None and suggestion.score < least and not explicit:
             self.counters.unsure += 1

@@ -44,8 +44,11 @@ _FILTERS: tuple[tuple[str, Callable[[Place, str], str]], ...] = (
 )
 
 
-def post_process(place: Place, text: str) -> Filtered:
-    """Passes `text`, what the model wrote at `place`, through all filters."""
+def post_process(place: Place, text: str, finished: bool = True) -> Filtered:
+    """Passes `text`, what the model wrote at `place`, through all filters.
+
+    A line that is not `finished`, since there was no room for more, need not be whole Python.
+    """
     text = text.rstrip()
     if not text.strip():
         return Filtered("", reason="empty")
@@ -60,7 +63,7 @@ def post_process(place: Place, text: str) -> Filtered:
     text, overwrite = fit_closers(place.line, text, place.tail)
     if not text.strip():
         return Filtered("", reason="empty", changed=tuple(changed))
-    kept = up_to_valid(place, text, overwrite)
+    kept = up_to_valid(place, text, overwrite) if finished or "\n" in text else text
     if kept != text:
         changed.append("syntax")
     if not kept:

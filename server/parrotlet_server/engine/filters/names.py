@@ -28,13 +28,13 @@ def has_unknown_name(place: Place, text: str) -> bool:
     """
     if place.region != "code":
         return False
-    line = "" if text.startswith("\n") else place.line
-    first = (line + text.lstrip("\n").split("\n", 1)[0]).rstrip()
+    before = "" if text.startswith("\n") else place.line
+    first = (before + text.lstrip("\n").split("\n", 1)[0]).rstrip()
     if _BINDS.match(first):
         return False
     code = _LITERAL.sub("", first)
     # the cursor's place in what is left: names that begin before it may go on behind it
-    typed = len(_LITERAL.sub("", line))
+    typed = len(_LITERAL.sub("", before))
     names = {match.group() for match in _NAME.finditer(code) if match.end() > typed} - _KNOWN
     if not names:
         return False
