@@ -59,9 +59,13 @@ def test_a_plain_install_asks_for_no_torch(wheel):
         "numpy",
         "onnx",
         "onnxruntime",
+        "pathspec",
+        "platformdirs",
         "pygls",
         "safetensors",
         "tokenizers",
+        "tree_sitter",
+        "tree_sitter_python",
     }
     assert metadata["License-Expression"] == "Apache-2.0"
     (entry,) = [name for name in wheel.namelist() if name.endswith("entry_points.txt")]
