@@ -76,6 +76,16 @@ async def test_the_same_key_waits_no_longer():
     assert await first is True
 
 
+async def test_one_who_does_not_want_to_wait_for_the_same_key_need_not():
+    pause = Pause()
+    first = asyncio.create_task(pause.wait("a", 60))
+    await asyncio.sleep(0)
+    assert await asyncio.wait_for(pause.wait("a", 0), 5) is True
+    assert not first.done()
+    pause.end()
+    assert await first is False
+
+
 async def test_the_wait_can_be_ended_and_cancelled():
     pause = Pause()
     pause.end()

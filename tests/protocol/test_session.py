@@ -250,6 +250,9 @@ def test_manual_means_only_when_the_user_asks(model):
         assert session.call("textDocument/completion", at(URI, 1, 18))["items"] == []
         assert session.call("parrotlet/statistics")["runs"] == 0
         assert triggered(session, 1)
+        # what was asked for stays as it is typed
+        assert triggered(session, 2, LINE + "si")
+        assert not triggered(session, 2, LINE + "x")
         assert session.shut_down() == 0
 
 

@@ -77,8 +77,9 @@ class Pause:
             self._key, self._ended = key, loop.create_future()
             self._until = loop.time() + seconds
         ended = self._ended
-        if self._until > loop.time():
-            await asyncio.wait([ended], timeout=self._until - loop.time())
+        left = min(seconds, self._until - loop.time())
+        if left > 0:
+            await asyncio.wait([ended], timeout=left)
         return not ended.done()
 
     def end(self) -> None:

@@ -105,6 +105,7 @@ class Session:
         self._worker: Worker[Request, Completion | None] = Worker(self._work)
         self._cache = SuggestionCache()
         self._foreseen: set[int] = set()
+        self._era = 0  # of settings and model; what an older one made counts no more
         self._pause = Pause()
         self._latest: Completion | None = None
         self._ahead: Request | None = None
@@ -175,7 +176,7 @@ class Session:
         document = self.documents.get(uri)
         if document is None or self.loader.engine is None:
             return None
-        if not self._allows(document) or (self.settings.debounce == "manual" and not explicit):
+        if not self._allows(document):
             return None
         place = document.place(start, end)
         request = Request(
@@ -190,6 +191,8 @@ class Session:
         self._stay_idle()
         started = time.monotonic()
         known = self._recall(request)
+        if known is None and self.settings.debounce == "manual" and not explicit:
+            return None  # only what the user has asked for is shown on as it is typed
         found = known or await self._ask(request, explicit)
         if found is None or found.completion.suggestion is None:
             return None
@@ -284,6 +287,7 @@ class Session:
         busy = asyncio.get_running_loop().call_later(
             _BUSY_AFTER, self.client.status, "busy", "Thinking…"
         )
+        era = self._era
         try:
             completion = await self._worker.run(request)
         except Exception as error:
@@ -295,7 +299,7 @@ class Session:
             busy.cancel()
             if not self._running and self.client.state == "busy":
                 self.client.status("ready", self.loader.ready)
-        if completion is None:
+        if completion is None or era != self._era:
             self.counters.superseded += 1
             return None
         if completion.reason == "cancelled":
@@ -310,6 +314,8 @@ class Session:
     def _look_ahead(self, request: Request, completion: Completion) -> None:
         """Makes the suggestion after this one as soon as nothing else is to be done."""
         self._stay_idle()
+        if self.settings.debounce == "manual":
+            return
         self._idle = asyncio.get_running_loop().call_later(
             _IDLE, self._start_ahead, request, completion
         )
@@ -333,7 +339,7 @@ class Session:
             if known is not None:
                 request, completion = following, known.completion
                 continue
-            self._ahead = following
+            self._ahead, era = following, self._era
             try:
                 answer = await self._worker.run(following)
             except Exception as error:
@@ -342,7 +348,7 @@ class Session:
             finally:
                 if self._ahead is following:
                     self._ahead = None
-            if answer is None or answer.reason == "cancelled":
+            if answer is None or answer.reason == "cancelled" or era != self._era:
                 return
             if self._cache.get(following) is None:
                 number = self._cache.put(following, answer)
@@ -353,6 +359,7 @@ class Session:
 
     def _forget(self) -> None:
         """Drops all that was made with other settings or another model."""
+        self._era += 1
         self._stay_idle()
         self._cache.clear()
         self._pause.end()
