@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from urllib.parse import parse_qs, unquote, urlsplit
+
+from .local_server import Answering, LocalServer
 
 COMMIT = "5" * 40
 
 
-class DataHub:
+class DataHub(LocalServer):
     """Serves one folder as a data set, at one commit that is also ``main``.
 
     Attributes:
@@ -32,10 +32,10 @@ class DataHub:
             size = len(content)
             return {"type": "file", "path": str(path.relative_to(folder)), "size": size, "oid": oid}
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(Answering):
             protocol_version = "HTTP/1.1"
 
-            def do_GET(self):
+            def do_GET(self):  # noqa: N802
                 path = unquote(urlsplit(self.path).path)
                 hub.paths.append(f"{self.command} {path}")
                 for revision in (COMMIT, "main"):
@@ -51,7 +51,7 @@ class DataHub:
 
             do_HEAD = do_GET  # noqa: N815
 
-            def do_POST(self):
+            def do_POST(self):  # noqa: N802
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 path = unquote(urlsplit(self.path).path)
                 hub.paths.append(f"POST {path}")
@@ -86,30 +86,4 @@ class DataHub:
             def _absent(self, code):
                 return self._send(404, b"", {"X-Error-Code": code, "X-Repo-Commit": COMMIT})
 
-            def _json(self, content):
-                self._send(200, json.dumps(content).encode(), {"Content-Type": "application/json"})
-
-            def _send(self, status, content, headers):
-                self.send_response(status)
-                for key, value in headers.items():
-                    self.send_header(key, value)
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                if self.command != "HEAD":
-                    self.wfile.write(content)
-
-            def log_message(self, *_):
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.address = f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> DataHub:
-        self._thread = Thread(target=self._server.serve_forever, daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        super().__init__(Handler)

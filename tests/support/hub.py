@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
+
+from .local_server import Answering, LocalServer
 
 
-class Hub:
+class Hub(LocalServer):
     """Serves folders as models.
 
     Attributes:
@@ -22,8 +21,8 @@ class Hub:
         self.paths: list[str] = []
         hub = self
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self):
+        class Handler(Answering):
+            def do_GET(self):  # noqa: N802
                 hub.paths.append(self.path)
                 for name, (commit, folder) in models.items():
                     path = self.path.split("?")[0]
@@ -36,17 +35,14 @@ class Hub:
                     file = folder / self.path.removeprefix(start)
                     if self.path.startswith(start) and file.is_file():
                         return self._file(file, commit)
-                self.send_response(404)
-                self.send_header("X-Error-Code", "RepoNotFound")
-                self.send_header("Content-Length", "0")
-                return self.end_headers()
+                return self._send(404, b"", {"X-Error-Code": "RepoNotFound"})
 
             do_HEAD = do_GET  # noqa: N815
 
             def _model(self, name, commit, folder):
                 files = [{"rfilename": path.name} for path in sorted(folder.iterdir())]
                 content = {"id": name, "modelId": name, "sha": commit, "siblings": files}
-                self._send(json.dumps(content).encode(), {"Content-Type": "application/json"})
+                self._json(content)
 
             def _tree(self, folder):
                 files = [
@@ -58,34 +54,11 @@ class Hub:
                     }
                     for path in sorted(folder.iterdir())
                 ]
-                self._send(json.dumps(files).encode(), {"Content-Type": "application/json"})
+                self._json(files)
 
             def _file(self, file, commit):
                 content = file.read_bytes()
                 etag = f'"{hashlib.sha256(content).hexdigest()}"'
-                self._send(content, {"ETag": etag, "X-Repo-Commit": commit})
+                self._send(200, content, {"ETag": etag, "X-Repo-Commit": commit})
 
-            def _send(self, content, headers):
-                self.send_response(200)
-                for key, value in headers.items():
-                    self.send_header(key, value)
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                if self.command == "GET":
-                    self.wfile.write(content)
-
-            def log_message(self, *_):
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.address = f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> Hub:
-        self._thread = Thread(target=self._server.serve_forever, daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        super().__init__(Handler)

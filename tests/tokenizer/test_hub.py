@@ -10,10 +10,9 @@ import os
 import re
 import subprocess
 import sys
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from tests.support.local_server import Answering, LocalServer
 
 from parrotlet_tokenizer import TokenizerError
 from parrotlet_tokenizer.hub import is_hub_name, load_from_hub, push_to_hub
@@ -22,7 +21,7 @@ from parrotlet_tokenizer.train import train_tokenizer
 NAME = "someone/words"
 
 
-class Hub:
+class Hub(LocalServer):
     """Keeps the files of one repository, by commit.
 
     Attributes:
@@ -36,8 +35,8 @@ class Hub:
         self.asked, self.commits, self.token = [], {}, "hf_secret"
         hub = self
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self):
+        class Handler(Answering):
+            def do_GET(self):  # noqa: N802
                 hub.asked.append(f"{self.command} {self.path}")
                 match = re.fullmatch(rf"/{NAME}/resolve/([^/]+)/([\w.]+)", self.path)
                 commit = match and (
@@ -51,7 +50,7 @@ class Hub:
 
             do_HEAD = do_GET  # noqa: N815
 
-            def do_POST(self):
+            def do_POST(self):  # noqa: N802
                 hub.asked.append(f"{self.command} {self.path}")
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 if self.headers.get("Authorization") != f"Bearer {hub.token}":
@@ -79,31 +78,7 @@ class Hub:
                     return self._json({"commitUrl": url, "commitOid": oid, "success": True})
                 return self._send(404, b"", {})
 
-            def _json(self, content, code=200):
-                self._send(code, json.dumps(content).encode(), {"Content-Type": "application/json"})
-
-            def _send(self, code, content, headers):
-                self.send_response(code)
-                for key, value in headers.items():
-                    self.send_header(key, value)
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                if self.command != "HEAD":
-                    self.wfile.write(content)
-
-            def log_message(self, *arguments):
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.address = f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self):
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *_):
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__(Handler)
 
 
 PROGRAM = """
