@@ -107,6 +107,8 @@ def skipped(request: Request, place: Place) -> str | None:
     """Why nothing is to be suggested at `place`, that of `request`; None if something may be."""
     if not place.can_insert:
         return "text right of the cursor"
+    if request.comments and request.strings:
+        return None  # spares a look at all text before the cursor
     match place.region:
         case "comment" if not request.comments:
             return "inside a comment"
