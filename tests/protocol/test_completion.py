@@ -6,6 +6,8 @@ import time
 
 import pytest
 
+from parrotlet_server.engine import Request
+
 from ..support.lsp_client import at, client, span
 from ..support.tiny_model import DOCUMENTS
 
@@ -44,10 +46,10 @@ def cut(text, before, unwritten=""):
 
 
 def ask(session, uri, prefix, suffix=""):
-    """The only inline item at a place of a document that is opened for it."""
+    """The first inline item at a place of a document that is opened for it."""
     session.open(uri, prefix + suffix)
     items = session.inline(uri, *position(prefix))
-    assert len(items) == 1
+    assert items
     return items[0]
 
 
@@ -138,7 +140,7 @@ def test_columns_after_astral_characters(model, suggest, encoding):
         assert result["capabilities"]["positionEncoding"] == encoding
         session.open("file:///shapes.py", prefix + suffix)
         line, character = position(prefix, encoding)
-        (item,) = session.inline("file:///shapes.py", line, character)
+        item, *_ = session.inline("file:///shapes.py", line, character)
         assert item["insertText"] == expected.text
         assert item["range"]["start"] == {"line": line, "character": character}
         # typed on, behind the astral characters
@@ -146,7 +148,7 @@ def test_columns_after_astral_characters(model, suggest, encoding):
             "file:///shapes.py", ((line, character), (line, character), expected.text[:1])
         )
         typed = suggest(prefix + expected.text[:1], suffix, path="shapes.py")
-        (item,) = session.inline("file:///shapes.py", line, character + 1)
+        item, *_ = session.inline("file:///shapes.py", line, character + 1)
         assert item["insertText"] == typed.text
         assert session.shut_down() == 0
 
@@ -159,7 +161,7 @@ def test_the_end_of_a_file_without_a_line_end(shared, suggest, new_uri):
     line, character = position(prefix)
     # positions past the end count as the end
     for place in ((line, character + 7), (line + 1, 0), (line + 900, 3)):
-        (item,) = shared.inline(uri, *place)
+        item, *_ = shared.inline(uri, *place)
         assert item["insertText"] == expected
         assert item["range"] == span((line, character), (line, character))
 
@@ -175,7 +177,7 @@ def test_typing_at_the_end_of_a_file(shared, suggest, new_uri):
     # an edit past the end is one at the end
     line, character = position(text)
     shared.change(uri, ((line + 5, 5), (line + 6, 0), "s"))
-    (item,) = shared.inline(uri, line, character + 1)
+    item, *_ = shared.inline(uri, line, character + 1)
     assert item["insertText"] == suggest(prefix + "s", path="shapes.py").text == "ide"
 
 
@@ -191,7 +193,7 @@ def test_separators_that_are_no_line_ends(shared, suggest, new_uri):
     shared.change(uri, ((line, character), (line, character + 1), "-"))
     shared.change(uri, (position(prefix), position(prefix), "s"))
     prefix = prefix.replace("\u2028", "-") + "s"
-    (item,) = shared.inline(uri, *position(prefix))
+    item, *_ = shared.inline(uri, *position(prefix))
     assert item["insertText"] == suggest(prefix, suffix, path="shapes.py").text
 
 
@@ -199,8 +201,8 @@ def test_an_empty_file(shared, suggest, new_uri):
     uri = new_uri()
     shared.open(uri, "")
     expected = suggest("")
-    items = shared.inline(uri, 0, 0)
-    assert [item["insertText"] for item in items or []] == ([expected.text] if expected else [])
+    items = shared.inline(uri, 0, 0) or []
+    assert [item["insertText"] for item in items[:1]] == ([expected.text] if expected else [])
 
 
 def test_a_file_of_50_000_lines(shared, suggest, new_uri):
@@ -209,7 +211,7 @@ def test_a_file_of_50_000_lines(shared, suggest, new_uri):
     uri = new_uri("shapes.py")
     expected = suggest(filler + prefix, suffix + filler, path="shapes.py")
     shared.open(uri, filler + prefix + suffix + filler)
-    (item,) = shared.inline(uri, *position(filler + prefix))
+    item, *_ = shared.inline(uri, *position(filler + prefix))
     assert item["insertText"] == expected.text
     # each typed character costs no more than a few milliseconds beside the model
     typed = filler + prefix
@@ -217,7 +219,7 @@ def test_a_file_of_50_000_lines(shared, suggest, new_uri):
         shared.change(uri, (position(typed), position(typed), sign))
         typed += sign
         started = time.monotonic()
-        (item,) = shared.inline(uri, *position(typed))
+        item, *_ = shared.inline(uri, *position(typed))
         assert time.monotonic() - started < 1.0
     assert item["insertText"] == suggest(typed, suffix + filler, path="shapes.py").text
 
@@ -273,7 +275,7 @@ def test_a_lone_surrogate_in_the_text(shared, suggest, new_uri):
     at_half = broken.index("\ud83d") + 1
     line, character = position(broken[:at_half].replace("\ud83d", "x"))
     shared.change(uri, ((line, character), (line, character), "\ude00"))
-    (item,) = shared.inline(uri, *position(prefix))
+    item, *_ = shared.inline(uri, *position(prefix))
     whole = broken.replace("\ud83d", "😀")
     assert item["insertText"] == suggest(whole, suffix, path="shapes.py").text
     # a cursor between the halves is no error either
@@ -341,12 +343,29 @@ def test_both_kinds_at_one_key_run_the_model_once(shared, new_uri):
     prefix, suffix = cut(INVENTORY, "        return su", "m(self.items.values())")
     uri = new_uri("inventory.py")
     shared.open(uri, prefix + suffix)
+    params = {**at(uri, *position(prefix)), "context": {"triggerKind": 2}}
     requests = [
         shared.make_request("textDocument/completion", at(uri, *position(prefix))),
-        shared.make_request("textDocument/inlineCompletion", at(uri, *position(prefix))),
+        shared.make_request("textDocument/inlineCompletion", params),
         shared.make_request("textDocument/completion", at(uri, *position(prefix))),
     ]
     shared.send(*requests)
     popup, inline, again = (shared.reply(request["id"])["result"] for request in requests)
     assert popup == again
     assert popup["items"][0]["label"] == "su" + inline[0]["insertText"]
+
+
+def test_one_who_asks_may_choose_among_several(shared, engine, new_uri):
+    uri = new_uri()
+    shared.open(uri, "def ")
+    typed = {**at(uri, 0, 4), "context": {"triggerKind": 2}}
+    assert len(shared.call("textDocument/inlineCompletion", typed)) == 1
+    items = shared.inline(uri, 0, 4)
+    found = engine.complete(Request("def ", "", path="a.py", candidates=3))
+    expected = [one.text for one in (found.suggestion, *found.others)]
+    assert [item["insertText"] for item in items] == expected
+    assert 1 < len(items) == len({item["insertText"] for item in items}) <= 3
+    assert len({item["command"]["arguments"][0] for item in items}) == len(items)
+    # the one who types goes on to see the first alone
+    assert shared.call("textDocument/inlineCompletion", typed) == items[:1]
+    assert len(shared.call("textDocument/completion", at(uri, 0, 4))["items"]) == 1

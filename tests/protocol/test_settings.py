@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from parrotlet_server.backends.options import BackendOptions
 from parrotlet_server.lsp.settings import LONGEST_WAIT, Settings
 
 ALL = {
@@ -19,9 +20,32 @@ ALL = {
     "exclude": ["tests/", "!tests/a.py"],
     "popup": False,
     "statistics": False,
+    "prefetch": False,
+    "backend": "openai",
+    "device": "cuda:1",
+    "endpointUrl": "https://models.example/v1",
+    "endpointModel": "q",
+    "endpointPrompt": "qwen",
+    "endpointTimeout": 2.5,
 }
 READ = Settings(
-    False, "m", "always", 40, -1.5, False, False, ("tests/", "!tests/a.py"), False, False
+    enable=False,
+    model="m",
+    multiline="always",
+    debounce=40,
+    minimum_score=-1.5,
+    comments=False,
+    strings=False,
+    exclude=("tests/", "!tests/a.py"),
+    popup=False,
+    statistics=False,
+    prefetch=False,
+    backend="openai",
+    device="cuda:1",
+    endpoint_url="https://models.example/v1",
+    endpoint_model="q",
+    endpoint_prompt="qwen",
+    endpoint_timeout=2.5,
 )
 
 
@@ -70,6 +94,16 @@ def test_debounce(value, read):
         ({"exclude": ["a", 3]}, "parrotlet.exclude"),
         ({"exclude": ["!"]}, "parrotlet.exclude: expected a list of patterns"),
         ({"popup": []}, "parrotlet.popup"),
+        ({"prefetch": "never"}, "parrotlet.prefetch"),
+        ({"backend": "cuda"}, "parrotlet.backend: expected 'onnx', 'torch' or 'openai'"),
+        ({"device": 1}, "parrotlet.device"),
+        ({"endpointUrl": "localhost:8080"}, "parrotlet.endpointUrl: expected an address"),
+        ({"endpointUrl": 8080}, "parrotlet.endpointUrl"),
+        ({"endpointPrompt": "gpt"}, "parrotlet.endpointPrompt: expected 'tokens', 'suffix', "),
+        ({"endpointPrompt": ["tokens"]}, "parrotlet.endpointPrompt"),
+        ({"endpointTimeout": 0}, "parrotlet.endpointTimeout: expected seconds"),
+        ({"endpointTimeout": "1"}, "parrotlet.endpointTimeout"),
+        ({"endpointTimeout": 1e6}, "parrotlet.endpointTimeout"),
         ("text", "parrotlet: expected an object"),
         ([], "parrotlet: expected an object"),
         ({"parrotlet": {"multiline": False}}, "parrotlet.multiline"),
@@ -87,6 +121,18 @@ def test_one_wrong_value_leaves_the_others():
     assert settings.multiline == "always"
     assert settings.exclude == READ.exclude
     assert len(messages) == 1
+
+
+def test_what_runs_the_model():
+    assert Settings().backend_options(None) == BackendOptions()
+    assert Settings().backend_options("theirs").model == "theirs"
+    assert Settings(model="mine").backend_options("theirs").model == "mine"
+    assert Settings(device="cuda", endpoint_url="http://h").backend_options(None).url == ""
+    torch = Settings(backend="torch").backend_options(None)
+    assert (torch.kind, torch.device) == ("torch", None)
+    remote = READ.backend_options(None)
+    assert (remote.kind, remote.url) == ("openai", "https://models.example/v1")
+    assert (remote.served_model, remote.prompt, remote.timeout) == ("q", "qwen", 2.5)
 
 
 json = st.recursive(

@@ -58,7 +58,7 @@ def events(folder):
 
 def test_what_is_taken_is_counted_once(watched):
     session, folder = watched
-    (item,) = session.inline(URI, 1, 18)
+    item, *_ = session.inline(URI, 1, 18)
     assert item["command"]["command"] == "parrotlet.accepted"
     take(session, item)
     take(session, item)
@@ -74,11 +74,25 @@ def test_what_is_taken_is_counted_once(watched):
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
+def test_one_of_several_is_taken(watched):
+    session, folder = watched
+    session.open("file:///b.py", "def ")
+    items = session.inline("file:///b.py", 0, 4)
+    assert len(items) > 1
+    take(session, items[1])
+    take(session, items[0])
+    assert session.call("parrotlet/statistics")["accepted"] == 1
+    assert session.shut_down() == 0
+    shown, accepted = events(folder)
+    assert shown["characters"] == len(items[0]["insertText"])
+    assert accepted["characters"] == len(items[1]["insertText"])
+
+
 def test_the_rest_of_a_suggestion_is_the_same_suggestion(watched):
     session, folder = watched
     session.inline(URI, 1, 18)
     session.change(URI, ((1, 18), (1, 18), "si"))
-    (item,) = session.inline(URI, 1, 20)
+    item, *_ = session.inline(URI, 1, 20)
     assert item["insertText"] == "de"
     popup = session.call("textDocument/completion", at(URI, 1, 20))["items"][0]
     assert popup["command"] == item["command"]
@@ -92,7 +106,7 @@ def test_nothing_is_noted_where_statistics_are_off(model, tmp_path):
     with client("--model", model, env=env, settings={"statistics": False}) as session:
         session.start()
         session.open(URI, LINE)
-        (item,) = session.inline(URI, 1, 18)
+        item, *_ = session.inline(URI, 1, 18)
         take(session, item)
         assert session.shut_down() == 0
     assert not (tmp_path / "data").exists()
@@ -104,7 +118,7 @@ def test_a_folder_that_cannot_be_written_is_no_hindrance(model, tmp_path):
     with client("--model", model, env=env) as session:
         session.start()
         session.open(URI, LINE)
-        (item,) = session.inline(URI, 1, 18)
+        item, *_ = session.inline(URI, 1, 18)
         take(session, item)
         assert session.shut_down() == 0
         assert "Traceback" not in session.stderr()
@@ -126,7 +140,7 @@ def test_nonsense_for_an_argument_is_passed_over(watched):
 def test_nothing_leaves_the_machine(watched):
     """Over a whole session the process makes no socket but the event loop's own local pair."""
     session, folder = watched
-    (item,) = session.inline(URI, 1, 18)
+    item, *_ = session.inline(URI, 1, 18)
     take(session, item)
     session.call("textDocument/completion", at(URI, 1, 18))
     assert session.shut_down() == 0

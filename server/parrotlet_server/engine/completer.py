@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from parrotlet_server.backends.options import BackendOptions
+from parrotlet_server.backends.errors import EndpointError
+from parrotlet_server.backends.options import PROMPTS, BackendOptions
 
 from .engine import Engine, never
 from .types import Completion, Request
+
+__all__ = ["PROMPTS", "BackendOptions", "Completer", "EndpointError", "open_completer"]
 
 
 class Completer(Protocol):

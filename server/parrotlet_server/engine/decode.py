@@ -20,8 +20,8 @@ CHUNK = 64
 """Tokens of a prompt that are read between two looks at the cancellation: 10 to 50 ms."""
 
 NEAR_TIE = 0.05
-"""Two likeliest logits that lie closer, in standard deviations of all, are looked at again: a pass
-over several rows of 8-bit weights rounds otherwise than a pass over one, and may turn such a tie."""
+"""Two likeliest logits that lie closer, in standard deviations of all, are looked at again: with
+8-bit weights a pass over several rows rounds otherwise than one over a single row."""
 
 LEAST_PROBABILITY = 0.01
 """Of the first token of another suggestion; less likely ones are hardly ever wanted."""

@@ -5,11 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from urllib.parse import urlsplit
 
 from lsprotocol import types
 
 from parrotlet_server.bundle.errors import BundleError
-from parrotlet_server.engine import Engine
+from parrotlet_server.engine.completer import (
+    BackendOptions,
+    Completer,
+    EndpointError,
+    open_completer,
+)
 
 from .client import Client
 from .worker import in_thread
@@ -22,14 +28,14 @@ class ModelLoader:
 
     Attributes:
         engine: None while there is none.
-        model: what was asked for; None is the bundled model.
+        options: what was asked for; None before anything was.
         seconds: that loading took.
     """
 
     def __init__(self, client: Client) -> None:
         """Tells `client` how it goes."""
-        self.engine: Engine | None = None
-        self.model: str | None = None
+        self.engine: Completer | None = None
+        self.options: BackendOptions | None = None
         self.seconds = 0.0
         self._client = client
         self._task: asyncio.Task[None] | None = None
@@ -43,35 +49,48 @@ class ModelLoader:
     @property
     def name(self) -> str:
         """The model's name for the user."""
+        if self.options is not None and self.options.kind == "openai":
+            address = urlsplit(self.options.url)  # it may hold a password
+            return f"{self.options.served_model or 'the model'} at {address.hostname}"
         return self.model or "the bundled model"
+
+    @property
+    def model(self) -> str | None:
+        """Bundle, checkpoint or Hub id that was asked for; None is the bundled model."""
+        return self.options.model if self.options else None
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether another server runs the model."""
+        return self.options is not None and self.options.kind == "openai"
 
     @property
     def ready(self) -> str:
         """What the user is told once it is loaded."""
         return f"Ready, with {self.name}."
 
-    def start(self, model: str | None, remedy: str) -> None:
-        """Drops the engine and loads `model` instead; a load that still runs counts no more.
+    def start(self, options: BackendOptions, remedy: str) -> None:
+        """Drops the engine and loads another one instead; a load that still runs counts no more.
 
         Args:
-            model: as for `Engine.load`.
+            options: what runs which model.
             remedy: what the user can do if it fails.
         """
         if self._task is not None:
             self._task.cancel()
         self.engine = None
-        self.model = model
-        self._task = asyncio.create_task(self._load(model, remedy))
+        self.options = options
+        self._task = asyncio.create_task(self._load(options, remedy))
 
-    async def _load(self, model: str | None, remedy: str) -> None:
+    async def _load(self, options: BackendOptions, remedy: str) -> None:
         self._client.status("loading", f"Loading {self.name}…")
         started = time.monotonic()
-        loading = in_thread(lambda: Engine.load(model))
+        loading = in_thread(lambda: open_completer(options))
         title = f"Parrotlet: loading {self.name}"
         self._shown = asyncio.create_task(self._client.progress(title, loading))
         try:
             self.engine = await loading
-        except BundleError as error:
+        except (BundleError, EndpointError) as error:
             self._fail(str(error), remedy)
         except Exception as error:
             logger.debug("the model cannot be loaded", exc_info=True)

@@ -89,7 +89,10 @@ def _register(server: ParrotletServer) -> None:
         answer = await session.complete(params.text_document.uri, start, end, inserted, explicit)
         if answer is None:
             return None
-        return [inline_item(answer.place, inserted, answer.suggestion, answer.number)]
+        return [
+            inline_item(answer.place, inserted, suggestion, answer.number_of(which))
+            for which, suggestion in enumerate(answer.suggestions)
+        ]
 
     @server.feature(
         types.TEXT_DOCUMENT_COMPLETION, types.CompletionOptions(trigger_characters=[".", "("])
@@ -104,7 +107,9 @@ def _register(server: ParrotletServer) -> None:
         )
         # always incomplete: the next character may change the suggestion
         items = (
-            [] if answer is None else [popup_item(answer.place, answer.suggestion, answer.number)]
+            []
+            if answer is None
+            else [popup_item(answer.place, answer.suggestions[0], answer.number_of(0))]
         )
         return types.CompletionList(is_incomplete=True, items=items)
 

@@ -19,6 +19,7 @@ from parrotlet_server.engine import (
     SuggestionCache,
     next_request,
 )
+from parrotlet_server.engine.completer import EndpointError
 
 from .client import Client
 from .documents import Document, Documents, Place, plain, relative_path
@@ -34,6 +35,9 @@ logger = logging.getLogger(__name__)
 _BUSY_AFTER = 0.2
 """Seconds of work after which the editor is told: a status for each key would be a flood."""
 
+_CANDIDATES = 3
+"""Suggestions for one who asks, to choose from."""
+
 _IDLE = 0.3
 """Seconds without a request after which the next suggestion is made ahead."""
 
@@ -44,13 +48,17 @@ class Answer:
 
     Attributes:
         place: as it was when the request came.
-        suggestion: for it.
-        number: of the suggestion, the same as long as the user types what it says.
+        suggestions: for it, at least one; more only where the user asked.
+        number: of them, the same as long as the user types what the first one says.
     """
 
     place: Place
-    suggestion: Suggestion
+    suggestions: tuple[Suggestion, ...]
     number: int
+
+    def number_of(self, which: int) -> int:
+        """The number of one suggestion alone."""
+        return _CANDIDATES * self.number + which
 
 
 @dataclass
@@ -140,13 +148,13 @@ class Session:
                 self._take(_over(self._options, options))
         elif pushed is not None:
             self._take(_over(self._options, pushed))
-        model = self.settings.model or self.default_model
+        options = self.settings.backend_options(self.default_model)
         in_use = self.loader.loading or self.loader.engine is not None
-        if in_use and model == self.loader.model:
+        if in_use and options == self.loader.options:
             return
         self._forget()
         self.rhythm.forget_model()
-        self.loader.start(model, self._remedy())
+        self.loader.start(options, self._remedy())
 
     async def complete(
         self,
@@ -187,6 +195,7 @@ class Session:
             multiline=self.settings.multiline,
             comments=self.settings.comments,
             strings=self.settings.strings,
+            candidates=_CANDIDATES if explicit else 1,
         )
         self._stay_idle()
         started = time.monotonic()
@@ -203,12 +212,16 @@ class Session:
             return None
         self.counters.suggestions += 1
         seconds = time.monotonic() - started
-        self.usage.shown(found.number, suggestion.text, seconds, cached=known is not None)
-        return Answer(place, suggestion, found.number)
+        # what was made for one who asked may answer one who types
+        suggestions = (suggestion, *found.completion.others)[: request.candidates]
+        texts = [one.text for one in suggestions]
+        self.usage.shown(found.number, texts, seconds, cached=known is not None)
+        return Answer(place, suggestions, found.number)
 
     def accepted(self, number: object) -> None:
-        """The user took the suggestion of that `Answer.number`."""
-        self.counters.accepted += self.usage.accepted(number)
+        """The user took the suggestion of that `Answer.number_of`."""
+        if isinstance(number, int):
+            self.counters.accepted += self.usage.accepted(*divmod(number, _CANDIDATES))
 
     def typed(self) -> None:
         """Takes note of a key that changed a document."""
@@ -290,6 +303,9 @@ class Session:
         era = self._era
         try:
             completion = await self._worker.run(request)
+        except EndpointError as error:
+            self._unreachable(str(error))
+            return None
         except Exception as error:
             logger.error("no suggestion: %s: %s", type(error).__name__, error)
             logger.debug("the engine failed", exc_info=True)
@@ -302,6 +318,8 @@ class Session:
         if completion is None or era != self._era:
             self.counters.superseded += 1
             return None
+        if self.client.state == "error":  # the server of the model answers again
+            self.client.status("ready", self.loader.ready)
         if completion.reason == "cancelled":
             return None
         self._look_ahead(request, completion)
@@ -314,8 +332,10 @@ class Session:
     def _look_ahead(self, request: Request, completion: Completion) -> None:
         """Makes the suggestion after this one as soon as nothing else is to be done."""
         self._stay_idle()
-        if self.settings.debounce == "manual":
+        if self.settings.debounce == "manual" or not self.settings.prefetch:
             return
+        if self.loader.is_remote:
+            return  # its owner has others to serve
         self._idle = asyncio.get_running_loop().call_later(
             _IDLE, self._start_ahead, request, completion
         )
@@ -397,7 +417,18 @@ class Session:
             logger.warning("%s", text)
             self.client.show(types.MessageType.Warning, text)
 
+    def _unreachable(self, reason: str) -> None:
+        """Tells that the server of the model fails, once until it answers again."""
+        line = " ".join(reason.split())
+        logger.error("no suggestion: %s", line)
+        self.client.status("error", line, self._remedy())
+        self.client.show(types.MessageType.Error, f"Parrotlet: {line} {self._remedy()}")
+
     def _remedy(self) -> str:
+        if self.settings.backend == "openai":
+            return "See to the server, or to the settings parrotlet.endpointUrl and its like."
+        if self.settings.backend == "torch":
+            return "Change the settings parrotlet.backend, parrotlet.device or parrotlet.model."
         if self.settings.model:
             return "Change the setting parrotlet.model; empty, it means the usual model."
         if self.default_model:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
+
+from parrotlet_server.engine.completer import PROMPTS, BackendOptions
 
 from .exclusion import check_globs
 
 SECTION = "parrotlet"
 LONGEST_WAIT = 10_000
 """Milliseconds; the most that `Settings.debounce` may be."""
+LONGEST_TIMEOUT = 120
+"""Seconds; the most that `Settings.endpoint_timeout` may be."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +36,17 @@ class Settings:
         strings: whether anything is suggested inside string literals, docstrings among them.
         exclude: patterns of files in which nothing is suggested, as in a ``.gitignore`` at the
             workspace folder's root.
+        prefetch: whether the suggestion after the one shown is made ahead while nothing else is
+            asked; never where another server runs the model.
         popup: whether ``textDocument/completion`` is answered too.
         statistics: whether to note, on this machine only, which suggestions were taken.
+        backend: what runs the model: "onnx", "torch" where PyTorch is installed, or "openai": the
+            server at `endpoint_url`, which is sent the code around the cursor.
+        device: of "torch", such as "cuda"; empty for CUDA or MPS where there is one.
+        endpoint_url: of "openai", such as ``http://localhost:8080/v1``.
+        endpoint_model: of "openai": the model's name there; empty sends none.
+        endpoint_prompt: of "openai": as `BackendOptions.prompt`.
+        endpoint_timeout: of "openai": seconds until an answer has to be complete.
     """
 
     enable: bool = True
@@ -44,8 +57,15 @@ class Settings:
     comments: bool = True
     strings: bool = True
     exclude: tuple[str, ...] = ()
+    prefetch: bool = True
     popup: bool = True
     statistics: bool = True
+    backend: Literal["onnx", "torch", "openai"] = "onnx"
+    device: str = ""
+    endpoint_url: str = ""
+    endpoint_model: str = ""
+    endpoint_prompt: str = "tokens"
+    endpoint_timeout: float = 10.0
 
     @classmethod
     def parse(cls, options: object) -> tuple[Settings, list[str]]:
@@ -81,6 +101,21 @@ class Settings:
                     f"it counts as {_shown(getattr(default, field.name))}"
                 )
         return cls(**chosen), wrong
+
+    def backend_options(self, default_model: str | None) -> BackendOptions:
+        """What is to run which model, `default_model` where the user names none."""
+        options = BackendOptions(kind=self.backend, model=self.model or default_model)
+        if self.backend == "torch":
+            return replace(options, device=self.device or None)
+        if self.backend == "openai":
+            return replace(
+                options,
+                url=self.endpoint_url,
+                served_model=self.endpoint_model,
+                prompt=self.endpoint_prompt,
+                timeout=self.endpoint_timeout,
+            )
+        return options
 
 
 def camel_case(name: str) -> str:
@@ -129,6 +164,36 @@ def _debounce(value: object) -> int | str:
     return round(number)
 
 
+def _backend(value: object) -> str:
+    if value not in ("onnx", "torch", "openai"):
+        raise ValueError("'onnx', 'torch' or 'openai'")
+    return str(value)
+
+
+def _url(value: object) -> str:
+    text = value.strip() if isinstance(value, str) else None
+    if text is None or (text and not text.startswith(("http://", "https://"))):
+        raise ValueError("an address such as 'http://localhost:8080/v1'")
+    return text
+
+
+def _prompt(value: object) -> str:
+    template = PROMPTS.get(value, value) if isinstance(value, str) else ""
+    if template not in ("tokens", "suffix") and "{prefix}" not in template:
+        raise ValueError(
+            f"'tokens', 'suffix', {', '.join(map(repr, PROMPTS))} or a template with {{prefix}} "
+            "and {suffix}"
+        )
+    return str(value)
+
+
+def _timeout(value: object) -> float:
+    number = _number(value)
+    if number is None or not 0 < number <= LONGEST_TIMEOUT:
+        raise ValueError(f"seconds, more than 0 and at most {LONGEST_TIMEOUT}")
+    return number
+
+
 def _score(value: object) -> float:
     number = _number(value)
     if number is None or number > 0:
@@ -167,4 +232,11 @@ _READERS: dict[str, Callable[[object], Any]] = {
     "exclude": _globs,
     "popup": _flag,
     "statistics": _flag,
+    "prefetch": _flag,
+    "backend": _backend,
+    "device": _text,
+    "endpoint_url": _url,
+    "endpoint_model": _text,
+    "endpoint_prompt": _prompt,
+    "endpoint_timeout": _timeout,
 }

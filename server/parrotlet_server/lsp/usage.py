@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
+from collections.abc import Sequence
 from datetime import datetime
 
 from parrotlet_server.usage import Event, append, usage_file
@@ -30,29 +31,32 @@ class Usage:
         """Starts with nothing noted."""
         self.enabled = True
         self._events: list[Event] = []
-        self._shown: OrderedDict[int, tuple[int, int]] = OrderedDict()
+        self._shown: OrderedDict[int, list[tuple[int, int]]] = OrderedDict()
         self._timer: asyncio.TimerHandle | None = None
         self._failed = False
 
-    def shown(self, number: int, text: str, seconds: float, cached: bool) -> None:
-        """A suggestion goes to the editor; the rest of one that was shown is the same one."""
+    def shown(self, number: int, texts: Sequence[str], seconds: float, cached: bool) -> None:
+        """Suggestions to choose from go to the editor; the rest of one shown is the same one.
+
+        The first counts as shown: the others are seen only by one who asks for them.
+        """
         if not self.enabled or number in self._shown:
             return
-        lines = text.count("\n") + 1
-        self._shown[number] = (len(text), lines)
+        sizes = [(len(text), text.count("\n") + 1) for text in texts]
+        self._shown[number] = sizes
         while len(self._shown) > _REMEMBERED:
             self._shown.popitem(last=False)
-        self._note(Event("shown", _now(), len(text), lines, 1000 * seconds, cached))
+        self._note(Event("shown", _now(), *sizes[0], 1000 * seconds, cached))
 
-    def accepted(self, number: object) -> bool:
-        """The user took a suggestion; each counts once. Whether it was one."""
-        if not self.enabled or not isinstance(number, int):
+    def accepted(self, number: int, which: int) -> bool:
+        """The user took a suggestion; one of each number counts. Whether it was one."""
+        if not self.enabled:
             return False
-        known = self._shown.get(number)
-        if known is None or known[0] < 0:
+        known = self._shown.get(number, [])
+        if not 0 <= which < len(known):
             return False
-        self._shown[number] = (-1, 0)
-        self._note(Event("accepted", _now(), *known))
+        self._shown[number] = []
+        self._note(Event("accepted", _now(), *known[which]))
         return True
 
     def flush(self) -> None:
