@@ -393,7 +393,8 @@ def test_the_benchmark_measures_before_and_after(project, tmp_path, monkeypatch,
     words = ("--holdout", corpus, "--repositories", "me/mine", "--minutes", "0.2", "--lines", "9")
     words += ("--general-lines", "5", "--bytes", "20000", "--model", tiny_bundle())
     out = tmp_path / "out.json"
-    assert main(["bench", "adapt", *map(str, words), "--json", str(out)]) == 0
+    words += ("--work", tmp_path / "work", "--json", out)
+    assert main(["bench", "adapt", *map(str, words)]) == 0
     (found,) = json.loads(out.read_text())
     (own_before, own_after), (general_before, general_after) = found["own"], found["general"]
     assert own_before["lines"] == own_after["lines"] == 9
@@ -402,7 +403,13 @@ def test_the_benchmark_measures_before_and_after(project, tmp_path, monkeypatch,
     assert found["loss"] == pytest.approx(
         general_after["bits_per_byte"] / general_before["bits_per_byte"] - 1
     )
-    assert "reached" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "reached" in printed
+    assert "adapted before" not in printed
+    # run again, the model is there
+    assert main(["bench", "adapt", *map(str, words)]) == 0
+    assert "adapted before" in capsys.readouterr().out
+    assert json.loads(out.read_text()) == [found]
     assert main(["bench", "adapt", "--holdout", str(corpus), "--repositories", "no/one"]) == 1
     assert "has no no/one" in capsys.readouterr().err
 

@@ -51,7 +51,7 @@ class Settings:
         fim: how documents become sequences.
     """
 
-    general_share: float = 0.25
+    general_share: float = 0.5
     optimizer: str = "muon"
     learning_rate: float = 2e-3
     muon_learning_rate: float = 2e-3

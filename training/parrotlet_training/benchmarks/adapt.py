@@ -23,6 +23,7 @@ import torch
 from transformers.utils import logging
 
 from parrotlet_server.bundle import Bundle, BundleError
+from parrotlet_server.bundle.manifest import is_bundle
 from parrotlet_server.bundle.resolve import resolve_model
 from parrotlet_tokenizer import CodeTokenizer
 
@@ -135,35 +136,49 @@ def measure(arguments: argparse.Namespace) -> list[Outcome]:
     outcomes = []
     with tempfile.TemporaryDirectory(prefix="parrotlet-adapt-") as scratch:
         root = Path(scratch)
+        work = arguments.work.resolve() if arguments.work else root / "work"
         ruler = Ruler(root / "general", others, arguments.general_lines, arguments.bytes)
         general_before = ruler.measure(base)
         for name in arguments.repositories:
             _say(f"\n{name}")
-            source = Folder(written(found[name], root / "repositories" / name), repository=name)
+            folder = work / name.replace("/", "--")
+            source = Folder(written(found[name], folder / "files"), repository=name)
             own, _ = own_documents([source], None)
             held_out = divide(own, []).held_out
             own_ruler = Ruler(root / "own" / name, held_out, arguments.lines, arguments.bytes)
             before = own_ruler.measure(base)
-            began = time.monotonic()
-            done = adapt(
-                [source],
-                root / "adapted",
-                arguments.model,
-                arguments.minutes,
-                say=_say,
-                settings=settings,
-            )
-            minutes = (time.monotonic() - began) / 60
+            adapted, minutes = _adapted(source, folder, arguments, settings)
             outcomes.append(
                 Outcome(
                     name,
-                    (before, own_ruler.measure(done.bundle)),
-                    (general_before, ruler.measure(done.bundle)),
+                    (before, own_ruler.measure(adapted)),
+                    (general_before, ruler.measure(adapted)),
                     minutes,
                 )
             )
             _say(table(outcomes[-1:]))
     return outcomes
+
+
+def _adapted(
+    source: Folder, folder: Path, arguments: argparse.Namespace, settings: Settings
+) -> tuple[Bundle, float]:
+    """The adapted model in `folder`, made now where it is not there yet, and the minutes it took.
+
+    An adaptation that was interrupted goes on; its minutes add up.
+    """
+    out, clock = folder / "adapted", folder / "minutes.json"
+    spent = json.loads(clock.read_text(encoding="utf-8")) if clock.is_file() else 0.0
+    if is_bundle(out):
+        _say("adapted before")
+        return resolve_model(str(out)), spent
+    began = time.monotonic()
+    try:
+        done = adapt([source], out, arguments.model, arguments.minutes, say=_say, settings=settings)
+    finally:
+        spent += (time.monotonic() - began) / 60
+        clock.write_text(json.dumps(spent), encoding="utf-8")
+    return done.bundle, spent
 
 
 class Ruler:

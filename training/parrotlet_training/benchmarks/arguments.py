@@ -149,6 +149,12 @@ def add_adapt_arguments(parser: argparse.ArgumentParser) -> None:
         help="try other settings: general_share, optimizer, learning_rate, muon_learning_rate, "
         "weight_decay",
     )
+    parser.add_argument(
+        "--work",
+        type=Path,
+        metavar="DIR",
+        help="keep the adapted models there; run again, it goes on (default: thrown away)",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
 
 
