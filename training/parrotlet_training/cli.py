@@ -346,6 +346,7 @@ def _register_bench(subparsers: argparse._SubParsersAction[argparse.ArgumentPars
         add_input_arguments,
         add_speculation_arguments,
         add_training_arguments,
+        add_typing_arguments,
         add_vocabulary_arguments,
     )
 
@@ -369,6 +370,17 @@ def _register_bench(subparsers: argparse._SubParsersAction[argparse.ArgumentPars
     drafts = subjects.add_parser("speculation", help="drafts out of the text, with and without")
     add_speculation_arguments(drafts)
     drafts.set_defaults(run=_bench_speculation)
+    typing = subjects.add_parser("typing", help="typing of held-out files: the keys spared")
+    add_typing_arguments(typing)
+    typing.set_defaults(run=_bench_typing)
+
+
+def _bench_typing(arguments: argparse.Namespace) -> int:
+    if _missing("pyarrow", "rapidfuzz"):
+        return 2
+    from .benchmarks.replay import main
+
+    return main(arguments)
 
 
 def _bench_speculation(arguments: argparse.Namespace) -> int:

@@ -170,3 +170,30 @@ def add_speculation_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, help="of the choice of places")
     parser.add_argument("--progress", action="store_true", help="tell how many are done")
+
+
+def add_typing_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `parrotlet bench typing`."""
+    parser.add_argument(
+        "--holdout", type=Path, default=Path("corpora/holdout"), metavar="DIR", help="%(default)s"
+    )
+    parser.add_argument(
+        "--cursors", type=Path, metavar="FILE", help="where passages begin (default: the shipped)"
+    )
+    parser.add_argument(
+        "--folder", type=Path, metavar="DIR", help="type files of this folder instead"
+    )
+    parser.add_argument("--model", metavar="MODEL", help="default: the bundled one")
+    parser.add_argument(
+        "--passages", type=int, default=44, metavar="N", help="to type (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--lines", type=int, default=10, metavar="N", help="of each passage (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--scores",
+        default="all,-1,-0.5",
+        metavar="LIST",
+        help="least scores at which suggestions are shown, in turn (default: %(default)s)",
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
