@@ -152,6 +152,10 @@ class Documents:
         """Takes a ``textDocument/didClose``."""
         self._open.pop(uri, None)
 
+    def clear(self) -> None:
+        """Forgets all of them."""
+        self._open.clear()
+
     def get(self, uri: str) -> Document | None:
         """The open document of that name."""
         return self._open.get(uri)

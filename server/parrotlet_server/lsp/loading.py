@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 
 from lsprotocol import types
 
@@ -16,6 +17,8 @@ from .worker import in_thread
 
 logger = logging.getLogger(__name__)
 
+Load = Callable[[str | None], Engine]
+
 
 class ModelLoader:
     """Holds the engine, from when it is loaded until another one is asked for.
@@ -26,12 +29,13 @@ class ModelLoader:
         seconds: that loading took.
     """
 
-    def __init__(self, client: Client) -> None:
-        """Tells `client` how it goes."""
+    def __init__(self, client: Client, load: Load | None = None) -> None:
+        """Tells `client` how it goes; `load` gives the engine, None is `Engine.load`."""
         self.engine: Engine | None = None
         self.model: str | None = None
         self.seconds = 0.0
         self._client = client
+        self._load_engine = load
         self._task: asyncio.Task[None] | None = None
         self._shown: asyncio.Task[None] | None = None
 
@@ -63,10 +67,16 @@ class ModelLoader:
         self.model = model
         self._task = asyncio.create_task(self._load(model, remedy))
 
+    def drop(self) -> None:
+        """Lets go of the engine; what is being loaded counts no more."""
+        if self._task is not None:
+            self._task.cancel()
+        self.engine = None
+
     async def _load(self, model: str | None, remedy: str) -> None:
         self._client.status("loading", f"Loading {self.name}…")
         started = time.monotonic()
-        loading = in_thread(lambda: Engine.load(model))
+        loading = in_thread(lambda: (self._load_engine or Engine.load)(model))
         title = f"Parrotlet: loading {self.name}"
         self._shown = asyncio.create_task(self._client.progress(title, loading))
         try:

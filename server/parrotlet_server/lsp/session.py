@@ -23,7 +23,7 @@ from parrotlet_server.engine import (
 from .client import Client
 from .documents import Document, Documents, Place, plain, relative_path
 from .exclusion import holds_secrets, is_excluded
-from .loading import ModelLoader
+from .loading import Load, ModelLoader
 from .pacing import Pause, Rhythm
 from .settings import Settings, inner
 from .usage import Usage
@@ -91,17 +91,19 @@ class Session:
         documents: that are open.
         folders: gives the URIs of the workspace's folders.
         default_model: that the server was started with; None is the bundled one.
+        load: gives the engine of a model, where several sessions share it.
     """
 
     client: Client
     documents: Documents
     folders: Callable[[], list[str]]
     default_model: str | None = None
+    load: Load | None = None
     settings: Settings = field(default_factory=Settings)
     counters: Counters = field(default_factory=Counters)
 
     def __post_init__(self) -> None:
-        self.loader = ModelLoader(self.client)
+        self.loader = ModelLoader(self.client, self.load)
         self._worker: Worker[Request, Completion | None] = Worker(self._work)
         self._cache = SuggestionCache()
         self._foreseen: set[int] = set()
@@ -241,6 +243,13 @@ class Session:
                 "milliseconds": round(1000 * last.seconds, 1),
             },
         }
+
+    def abandon(self) -> None:
+        """Drops what is under way and all that is kept, since nobody is there any more."""
+        self._forget()
+        self.loader.drop()
+        for task in self._tasks:
+            task.cancel()
 
     def close(self, timeout: float) -> bool:
         """Stops all work; whether it stopped within `timeout` seconds."""
