@@ -153,6 +153,8 @@ def test_documents_that_are_not_open_are_passed_over():
         ("file:///elsewhere/a.py", [], "a.py"),
         ("file:///w/a.py", [""], "a.py"),
         ("untitled:Untitled-1", ["file:///w"], None),
+        ("file://[w/a.py", ["file:///w"], None),
+        ("file:///w/a.py", ["file://["], "a.py"),
     ],
 )
 def test_paths_are_those_inside_the_workspace(uri, folders, path):

@@ -63,7 +63,9 @@ class Outbox:
         self.close()
         self._waiting.put_nowait(None)
         await asyncio.wait([self._task], timeout=_GRACE)
-        self._task.cancel()
+        if not self._task.done():
+            self._task.cancel()
+            self._hang_up()  # what the system still holds for this client is not waited for
 
     async def _run(self) -> None:
         try:
@@ -89,7 +91,7 @@ class Host:
         self._model = model
         self._load = Shared(Engine.load)
         self._kept: Engine | None = None
-        self._servers: set[ParrotletServer] = set()
+        self._talks: set[asyncio.Task[object]] = set()
 
     async def keep_model(self) -> None:
         """Loads the model before the first client comes, and keeps it when the last one goes."""
@@ -99,7 +101,18 @@ class Host:
     @property
     def is_full(self) -> bool:
         """Whether nobody else can come."""
-        return len(self._servers) >= MOST_CLIENTS
+        return len(self._talks) >= MOST_CLIENTS
+
+    async def close(self, timeout: float) -> None:
+        """Ends all sessions in order: what they hold is written, what they asked for stops.
+
+        Args:
+            timeout: most seconds to wait for it.
+        """
+        for talk in self._talks:
+            talk.cancel()
+        if self._talks:
+            await asyncio.wait(self._talks, timeout=timeout)
 
     async def converse(
         self, receive: Callable[[], Awaitable[bytes | None]], outbox: Outbox, framed: bool
@@ -112,7 +125,10 @@ class Host:
             framed: whether these begin with a header.
         """
         server = ParrotletServer(self._model, self._load)
-        self._servers.add(server)
+        task = asyncio.current_task()
+        assert task is not None
+        self._talks.add(task)
+        task.add_done_callback(self._talks.discard)
         _current.set(server)  # of this task, and of whatever starts from it
         server.protocol.set_writer(outbox, include_headers=framed)
         handler = EditorHandler(server, asyncio.get_running_loop())
@@ -127,6 +143,5 @@ class Host:
             await server.protocol.finish()
         finally:
             handler.detach()
-            self._servers.discard(server)
             server.abandon()
             await asyncio.gather(outbox.finish(), in_thread(lambda: server.session.close(_GRACE)))

@@ -20,6 +20,9 @@ from .host import Host
 
 logger = logging.getLogger(__name__)
 
+_GRACE = 3.0
+"""Seconds that the sessions get to end."""
+
 
 def serve(
     model: str | None,
@@ -74,8 +77,8 @@ async def _serve(host: Host, ports: list[tuple[str, Address]], tell: Callable[[s
     for number, code in ((signal.SIGTERM, 0), (signal.SIGINT, 130)):
         with contextlib.suppress(NotImplementedError):  # on Windows, Ctrl+C interrupts the loop
             asyncio.get_running_loop().add_signal_handler(number, end, code)
-    loading = asyncio.create_task(host.keep_model())
     servers: list[Any] = []
+    loading: asyncio.Task[None] | None = None
     try:
         for scheme, address in ports:
             try:
@@ -86,17 +89,17 @@ async def _serve(host: Host, ports: list[tuple[str, Address]], tell: Callable[[s
             servers.append(server)
             for opened in server.sockets:
                 tell(f"listening on {scheme}://{Address(*opened.getsockname()[:2])}")
+        loading = asyncio.create_task(host.keep_model())
         return await ended
     finally:
-        loading.cancel()
+        if loading is not None:
+            loading.cancel()
         for server in servers:
             server.close()
-        # the sessions end in order: what they hold is written, what they asked for stops
-        sessions = asyncio.all_tasks() - {asyncio.current_task()}
-        for session in sessions:
-            session.cancel()
-        if sessions:
-            await asyncio.wait(sessions, timeout=3.0)
+        await host.close(_GRACE)
+        for server in servers:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(server.wait_closed(), _GRACE)
 
 
 def _listener(scheme: str) -> Callable[[Host, Address], Awaitable[Any]]:

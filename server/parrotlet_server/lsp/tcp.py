@@ -7,7 +7,7 @@ import logging
 
 from .access import Address
 from .framing import MAX_BODY, Frames
-from .host import Host, Outbox
+from .host import MOST_CLIENTS, Host, Outbox
 
 logger = logging.getLogger(__name__)
 
@@ -27,74 +27,93 @@ async def listen(host: Host, address: Address) -> asyncio.Server:
     Raises:
         OSError: if the port is taken or not allowed.
     """
+    unknown: set[asyncio.StreamWriter] = set()
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            await _converse(host, reader, writer)
+            unknown.add(writer)
+            if host.is_full or len(unknown) > MOST_CLIENTS:
+                logger.warning("too many clients: closed the connection of another")
+                return
+            talk = Talk(host, reader, writer)
+            try:
+                welcome = await asyncio.wait_for(talk.greet(), _PATIENCE)
+            finally:
+                unknown.discard(writer)
+            if welcome:
+                await talk.go_on()
+        except (TimeoutError, OSError) as error:
+            logger.debug("closed a connection: %s", error)
         except asyncio.CancelledError:
             pass  # the process ends
         except Exception as error:  # one client must not end the others
             logger.error("failed on a connection: %s: %s", type(error).__name__, error)
             logger.debug("failed on a connection", exc_info=True)
         finally:
+            unknown.discard(writer)
             writer.close()
 
     return await asyncio.start_server(connected, address.host, address.port)
 
 
-async def _converse(host: Host, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    frames = Frames(MAX_BODY if host.token is None else _MOST_UNKNOWN)
-    first: bytes | None = None
+class Talk:
+    """A connection, from its first byte on."""
 
-    async def fill() -> bool:
-        try:
-            data = await reader.read(65536)
-        except OSError:
-            return False
-        frames.feed(data)
-        return bool(data)
+    def __init__(
+        self, host: Host, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        """Knows nothing of the client yet."""
+        self._host = host
+        self._reader = reader
+        self._writer = writer
+        self._frames = Frames(MAX_BODY if host.token is None else _MOST_UNKNOWN)
+        self._first: bytes | None = None
 
-    async def receive() -> bytes | None:
-        nonlocal first
-        if first is not None:
-            body, first = first, None
-            return body
-        while (found := frames.next()) is None:
-            if not await fill():
-                return None
-        return found
+    async def greet(self) -> bool:
+        """Whether this is a client that may talk to the server; nothing is answered here.
 
-    async def greet() -> bool:
-        """Whether this is a client that may talk to the server."""
-        nonlocal first
+        Raises:
+            OSError: if the client has gone.
+        """
         start = b""
         while len(start) < len(_FIRST):
-            data = await reader.read(len(_FIRST) - len(start))
+            data = await self._reader.read(len(_FIRST) - len(start))
             if not data:
                 return False
             start += data
         if start.lower() != _FIRST:
             logger.warning("closed a connection that is none of a language client")
             return False
-        frames.feed(start)
-        if host.token is None:
-            return True
-        body = await receive()
-        first = None if body is None else host.token.admit(body)
-        if first is None:
-            logger.warning("closed a connection without the right token")
-        frames.most = MAX_BODY
-        return first is not None
+        self._frames.feed(start)
+        if self._host.token is not None:
+            body = await self._receive()
+            self._first = None if body is None else self._host.token.admit(body)
+            if self._first is None:
+                logger.warning("closed a connection without the right token")
+                return False
+            self._frames.most = MAX_BODY
+        return True
 
-    try:
-        welcome = not host.is_full and await asyncio.wait_for(greet(), _PATIENCE)
-    except (TimeoutError, OSError):
-        return
-    if not welcome:
-        return
+    async def go_on(self) -> None:
+        """Serves the client until it ends its session or goes away."""
+        outbox = Outbox(self._send, self._writer.transport.abort)
+        await self._host.converse(self._receive, outbox, framed=True)
 
-    async def send(data: bytes) -> None:
-        writer.write(data)
-        await writer.drain()
+    async def _receive(self) -> bytes | None:
+        """The next message, or None at the end."""
+        if self._first is not None:
+            body, self._first = self._first, None
+            return body
+        while (found := self._frames.next()) is None:
+            try:
+                data = await self._reader.read(65536)
+            except OSError:
+                return None
+            if not data:
+                return None
+            self._frames.feed(data)
+        return found
 
-    await host.converse(receive, Outbox(send, writer.transport.abort), framed=True)
+    async def _send(self, data: bytes) -> None:
+        self._writer.write(data)
+        await self._writer.drain()
