@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections import defaultdict
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 
 PATIENCE = float(os.environ.get("PARROTLET_TEST_PATIENCE", "30"))
 """Seconds to wait for an answer; a busy machine may need more."""
@@ -319,12 +319,15 @@ class WebSocketClient(Conversation):
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
         host, port = address
-        self.socket = connect(
-            f"ws://{host}:{port}/{query}",
-            additional_headers=headers,
-            compression=None,
-            max_size=None,
-            proxy=None,
+        self._open = ExitStack()
+        self.socket = self._open.enter_context(
+            connect(
+                f"ws://{host}:{port}/{query}",
+                additional_headers=headers,
+                compression=None,
+                max_size=None,
+                proxy=None,
+            )
         )
         threading.Thread(target=self._read, daemon=True).start()
 
@@ -336,7 +339,7 @@ class WebSocketClient(Conversation):
         self.socket.send(data)
 
     def close(self):
-        self.socket.close()
+        self._open.close()
 
     def _read(self):
         from websockets.exceptions import ConnectionClosed
