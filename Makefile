@@ -43,6 +43,10 @@ test: setup ## all tests of Python and TypeScript
 	$(BIN)/python -m pytest
 	npm --prefix $(EXTENSION) test
 
+.PHONY: soak
+soak: .venv/dev ## a server under load for SECONDS=3600: replies counted, memory watched
+	$(BIN)/python -m tests.soak --seconds $(or $(SECONDS),3600) $(ARGS)
+
 # Its own environment: llama.cpp is compiled, which takes some minutes.
 .cache/peers/bin/python:
 	$(PYTHON) -m venv .cache/peers

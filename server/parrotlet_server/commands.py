@@ -21,8 +21,23 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Adds `serve`, `complete`, `demo`, `stats`, `doctor` and those of bundles."""
     from .bundle.commands import register as register_bundle_commands
 
-    serve = subparsers.add_parser("serve", help="run the language server on stdin and stdout")
+    serve = subparsers.add_parser(
+        "serve", help="run the language server, on stdin and stdout or behind a port"
+    )
     _add_model(serve)
+    for option, kind in (("--tcp", "TCP"), ("--websocket", "WebSocket")):
+        serve.add_argument(
+            option,
+            metavar="[HOST:]PORT",
+            help=f"listen for {kind} clients instead; the host is 127.0.0.1, port 0 any free one",
+        )
+    serve.add_argument(
+        "--token-file",
+        type=Path,
+        metavar="FILE",
+        help="holds a token that each client must know (default: that in the variable "
+        "PARROTLET_TOKEN, if any); needed where other machines can connect",
+    )
     serve.add_argument(
         "--log-level", choices=_LEVELS, default="warning", help="default: %(default)s"
     )
@@ -101,12 +116,29 @@ def _serve(options: argparse.Namespace) -> int:
     from .lsp.stdio import serve
 
     to_stderr(options.log_level)
+    if options.tcp is not None or options.websocket is not None:
+        return _serve_network(options)
+    if options.token_file is not None:
+        raise UsageError("--token-file is for --tcp and --websocket")
     if sys.stdin.isatty():
         print(
             "parrotlet serve talks to an editor on stdin and stdout; Ctrl+C ends it.",
             file=sys.stderr,
         )
     return serve(options.model)
+
+
+def _serve_network(options: argparse.Namespace) -> int:
+    from .lsp.access import Address, Token
+    from .lsp.network import serve
+
+    return serve(
+        options.model,
+        None if options.tcp is None else Address.parse(options.tcp),
+        None if options.websocket is None else Address.parse(options.websocket),
+        Token.read(options.token_file),
+        lambda line: print(line, flush=True),
+    )
 
 
 def _complete(options: argparse.Namespace) -> int:

@@ -12,6 +12,8 @@ from lsprotocol import types
 from parrotlet_server.lsp.documents import Document, Documents, relative_path
 from parrotlet_server.lsp.lines import split_lines
 
+from ..support.plain_text import PlainText
+
 ENCODINGS = ("utf-8", "utf-16", "utf-32")
 
 # what editors send: every kind of line end, characters that Python's splitlines takes for one,
@@ -22,54 +24,6 @@ halved = st.lists(st.sampled_from([*ALPHABET, "\ud83d", "\ude00"]), max_size=12)
 places = st.tuples(st.integers(0, 8), st.integers(0, 14))
 
 
-class Editor:
-    """A text as an array of what columns count, the plain way: slow and obvious."""
-
-    def __init__(self, text, encoding):
-        self.encoding = encoding
-        self.units = self.encode(text)
-
-    def encode(self, text):
-        if self.encoding == "utf-8":
-            return list(text.encode("utf-8", "surrogatepass"))
-        if self.encoding == "utf-32":
-            return [ord(sign) for sign in text]
-        data = text.encode("utf-16-le", "surrogatepass")
-        return [int.from_bytes(data[at : at + 2], "little") for at in range(0, len(data), 2)]
-
-    def decode(self, units):
-        if self.encoding == "utf-8":
-            return bytes(units).decode("utf-8", "surrogatepass")
-        if self.encoding == "utf-32":
-            return "".join(map(chr, units))
-        data = b"".join(unit.to_bytes(2, "little") for unit in units)
-        return data.decode("utf-16-le", "surrogatepass")
-
-    @property
-    def text(self):
-        return self.decode(self.units)
-
-    def offset(self, line, character):
-        """Walks unit by unit; CR and LF have the same value in each encoding."""
-        at = 0
-        for _ in range(line):
-            while at < len(self.units) and self.units[at] not in (10, 13):
-                at += 1
-            if at == len(self.units):
-                return at
-            at += 2 if self.units[at : at + 2] == [13, 10] else 1
-        while character and at < len(self.units) and self.units[at] not in (10, 13):
-            at += 1
-            character -= 1
-        while self.encoding == "utf-8" and at < len(self.units) and self.units[at] & 0xC0 == 0x80:
-            at -= 1
-        return at
-
-    def edit(self, first, last, text):
-        start, end = sorted([self.offset(*first), self.offset(*last)])
-        self.units[start:end] = self.encode(text)
-
-
 def partial(start, end, text):
     return types.TextDocumentContentChangePartial(
         range=types.Range(types.Position(*start), types.Position(*end)), text=text
@@ -78,7 +32,7 @@ def partial(start, end, text):
 
 def check(encoding, text, edits, cursor):
     document = Document("file:///a.py", "python", text, encoding)
-    editor = Editor(text, encoding)
+    editor = PlainText(text, encoding)
     for start, end, inserted in edits:
         first, last = sorted([start, end])
         document.apply(partial(first, last, inserted))
@@ -199,6 +153,8 @@ def test_documents_that_are_not_open_are_passed_over():
         ("file:///elsewhere/a.py", [], "a.py"),
         ("file:///w/a.py", [""], "a.py"),
         ("untitled:Untitled-1", ["file:///w"], None),
+        ("file://[w/a.py", ["file:///w"], None),
+        ("file:///w/a.py", ["file://["], "a.py"),
     ],
 )
 def test_paths_are_those_inside_the_workspace(uri, folders, path):

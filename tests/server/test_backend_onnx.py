@@ -1,6 +1,7 @@
 import time
 
 import numpy as np
+import onnx
 import pytest
 
 from parrotlet_server.backends.onnx import OnnxBackend
@@ -177,6 +178,55 @@ def test_a_file_that_is_no_model_is_said_in_one_line(tmp_path):
     (tmp_path / "model.onnx").write_bytes(b"nonsense")
     with pytest.raises(BundleError, match="does not load") as caught:
         OnnxBackend(tmp_path / "model.onnx")
+    assert "\n" not in str(caught.value)
+
+
+def graph(*inputs, external=None):
+    """A graph with inputs of these names and shapes, which gives the sum of its one weight."""
+    weight = onnx.numpy_helper.from_array(np.zeros((4, 4), np.float32), "weight")
+    if external is not None:
+        weight.ClearField("raw_data")
+        weight.data_location = onnx.TensorProto.EXTERNAL
+        for key, value in (("location", external), ("offset", "0"), ("length", "64")):
+            entry = weight.external_data.add()
+            entry.key, entry.value = key, value
+    kind = onnx.TensorProto.FLOAT
+    nodes = [onnx.helper.make_node("ReduceSum", ["weight"], ["logits"], keepdims=1)]
+    return onnx.helper.make_model(
+        onnx.helper.make_graph(
+            nodes,
+            "another",
+            [onnx.helper.make_tensor_value_info(name, kind, shape) for name, shape in inputs],
+            [onnx.helper.make_tensor_value_info("logits", kind, [1, 1])],
+            [weight],
+        ),
+        opset_imports=[onnx.helper.make_opsetid("", 17)],
+        ir_version=8,
+    )
+
+
+PAST = [1, 2, 128, 16]
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (graph(), "not the graph of a Parrotlet model"),
+        (graph(("past_key.0", ["batch", 2, "length", 16])), "not the graph"),
+        (graph(("past_key.0", [1, 2])), "not the graph"),
+        (graph(("past_key.0", PAST), ("past_value.0", [2**20] * 4)), "bytes of keys and values"),
+        (graph(("past_key.0", PAST), external="../secret"), "does not load"),
+        (graph(("past_key.0", PAST), external="/etc/hostname"), "does not load"),
+    ],
+)
+def test_graphs_of_others_are_refused(tmp_path, model, message):
+    """Also one whose weights are to be read from elsewhere."""
+    (tmp_path / "secret").write_bytes(bytes(64))
+    (tmp_path / "bundle").mkdir()
+    file = tmp_path / "bundle" / "model.onnx"
+    file.write_bytes(model.SerializeToString())
+    with pytest.raises(BundleError, match=message) as caught:
+        OnnxBackend(file, threads=1)
     assert "\n" not in str(caught.value)
 
 

@@ -1,5 +1,7 @@
 import json
+import pickle
 import shutil
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -165,6 +167,8 @@ REFUSED_CONFIGS = [
     ({"quantization_config": {"bits": 4}}, "unquantised"),
     ({"n_head": 5}, "not a multiple of n_head"),
     ({"n_layer": 0}, "n_layer must be a positive integer"),
+    ({"n_layer": 10**12}, "n_layer is 1000000000000; at most"),
+    ({"n_embd": 2**62, "n_head": 1}, "n_embd is 4611686018427387904; at most"),
     ({"n_layer": "two"}, "n_layer must be a positive integer"),
     ({"n_embd": None}, "n_embd must be a positive integer"),
     ({"layer_norm_epsilon": -1.0}, "layer_norm_epsilon"),
@@ -212,6 +216,14 @@ def garble(file):
     file.write_text("{ this is no JSON")
 
 
+def header(**content):
+    """Puts a safetensors header, without tensors, in place of the file."""
+    data = json.dumps(content).encode()
+    return lambda file: file.write_bytes(len(data).to_bytes(8, "little") + data)
+
+
+WIDE = {"dtype": "F32", "shape": [2**40, 2**20], "data_offsets": [0, 2**62]}
+
 DAMAGES = [
     ("config.json", garble, "not readable JSON"),
     ("config.json", lambda file: file.write_text("[1]"), "JSON object"),
@@ -219,6 +231,9 @@ DAMAGES = [
     ("model.safetensors", cut, "not readable"),
     ("model.safetensors", lambda f: f.rename(f.with_name("pytorch_model.bin")), "as safetensors"),
     ("model.safetensors", lambda f: f.rename(f"{f}.index.json"), "save them as one"),
+    ("model.safetensors", lambda file: file.write_bytes(b"\xff" * 9), "not readable"),
+    ("model.safetensors", header(**{"transformer.wte.weight": WIDE}), "not readable"),
+    ("model.safetensors", header(), "lacks the tensor wte.weight"),
     ("tokenizer.json", garble, "not a readable tokenizer"),
     ("tokenizer.json", lambda file: file.unlink(), "cannot read the tokenizer"),
     ("parrotlet_run.json", lambda file: file.write_text('{"run": 7}'), "'run' must be an object"),
@@ -281,3 +296,22 @@ def test_an_error_while_writing_leaves_no_bundle(random_checkpoint, tmp_path, mo
     with pytest.raises(BundleError, match=r"cannot write .*no space"):
         export_checkpoint(random_checkpoint, tmp_path / "bundle")
     assert not list(tmp_path.iterdir())
+
+
+class Trap:
+    """Writes a file where it is unpickled."""
+
+    def __init__(self, sprung):
+        self.sprung = sprung
+
+    def __reduce__(self):
+        return Path.write_text, (self.sprung, "sprung")
+
+
+def test_a_pickle_in_place_of_the_weights_is_refused_unread(checkpoint, tmp_path):
+    sprung = checkpoint / "sprung"
+    (checkpoint / "model.safetensors").write_bytes(pickle.dumps(Trap(sprung)))
+    refused(checkpoint, tmp_path, "not readable")
+    assert not sprung.exists()
+    pickle.loads((checkpoint / "model.safetensors").read_bytes())
+    assert sprung.exists()  # it would have been

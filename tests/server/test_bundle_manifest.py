@@ -6,6 +6,8 @@ import pytest
 from parrotlet_server.bundle import BundleError, open_bundle
 from parrotlet_server.bundle.manifest import sha256
 
+NUMBERS = ("vocabulary_size", "context_length", "width", "layers", "heads", "inner")
+
 
 @pytest.fixture
 def damaged(random_bundle, tmp_path):
@@ -87,6 +89,7 @@ def test_a_manifest_cannot_name_files_elsewhere(damaged, path):
         ({"fim": "psm"}, "other special tokens"),
         ({"special_tokens": {"<|endoftext|>": 7}}, "other special tokens"),
         ({"architecture": {}}, "vocabulary_size' is missing"),
+        ({"architecture": dict.fromkeys(NUMBERS, 10**15) | {"epsilon": 1e-5}}, "damaged"),
         ({"architecture": None}, "damaged"),
         ({"quantisation": 8}, "damaged"),
         ({"files": []}, "must list exactly"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import resource
 import shutil
 import subprocess
@@ -13,6 +12,8 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+
+from ..support.small_disk import small_disk
 
 LIBRARY = Path(sysconfig.get_path("stdlib"))
 KIB = 1024
@@ -71,16 +72,8 @@ def assert_goes_on(source, out, whole):
 @pytest.fixture
 def disk(tmp_path):
     """A file system of 4 MiB."""
-    if sys.platform != "linux" or os.geteuid() != 0:
-        pytest.skip("only root may mount a small file system, and on Linux")
-    place = tmp_path / "disk"
-    place.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(place)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode != 0:
-        pytest.skip(f"mounting is not allowed here: {done.stderr.strip()}")
-    yield place
-    subprocess.run(["umount", str(place)], check=True)
+    with small_disk(tmp_path / "disk") as place:
+        yield place
 
 
 @pytest.mark.parametrize(("room", "sources_read"), [(200 * KIB, 0), (600 * KIB, 1)])

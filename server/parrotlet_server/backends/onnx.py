@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from parrotlet_server.bundle import BundleError
 
 from .base import State, check_evaluation
 from .threads import default_threads
+
+_LARGEST_STATE = 2**32
+"""Bytes; GPT-2's largest takes 0.6 GB."""
 
 
 class OnnxState:
@@ -58,7 +62,7 @@ class OnnxBackend:
             threads: None is the number of physical cores, at most 4.
 
         Raises:
-            BundleError: if ONNX Runtime cannot load it.
+            BundleError: if ONNX Runtime cannot load it, or it is another kind of graph.
         """
         self.threads = threads or default_threads()
         options = onnxruntime.SessionOptions()
@@ -79,8 +83,15 @@ class OnnxBackend:
             raise BundleError(f"{model} does not load: {reason}") from error
         shapes = {value.name: value.shape for value in self._session.get_inputs()}
         outputs = {value.name: value.shape for value in self._session.get_outputs()}
-        self.context_length = int(shapes["past_key.0"][2])
-        self.vocabulary_size = int(outputs["logits"][1])
+        past = [shape for name, shape in shapes.items() if name.startswith("past_")]
+        try:
+            self.context_length = int(shapes["past_key.0"][2])
+            self.vocabulary_size = int(outputs["logits"][1])
+            size = 4 * sum(math.prod(map(int, shape)) for shape in past)
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            raise BundleError(f"{model} is not the graph of a Parrotlet model") from error
+        if not 0 < size <= _LARGEST_STATE:
+            raise BundleError(f"{model} asks for {size:,} bytes of keys and values for each file")
 
     def new_state(self) -> OnnxState:
         """An empty state; it takes 8 x layers x width bytes per token it will hold."""

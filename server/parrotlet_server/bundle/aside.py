@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .errors import BundleError
@@ -43,6 +44,19 @@ def written_aside(target: Path, overwrite: bool = False) -> Iterator[Path]:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
+
+
+def sweep(target: Path) -> None:
+    """Removes what programs that were killed have left beside `target`, an hour after."""
+    for pattern in (f".{target.name}.*.new", f".{target.name}.*.old"):
+        for folder in target.parent.glob(pattern):
+            with suppress(OSError):
+                if time.time() - folder.stat().st_mtime > _ABANDONED:
+                    shutil.rmtree(folder, ignore_errors=True)
+
+
+_ABANDONED = 3600.0
+"""Seconds since something was written there; a conversion takes some seconds."""
 
 
 def check_target(target: Path, overwrite: bool) -> None:

@@ -84,6 +84,12 @@ class Architecture:
         return shapes
 
 
+LARGEST = 10_000_000
+"""Most that any number of an architecture may be: no list gets long because a file says so."""
+
+MOST_LAYERS = 1_000
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """A GPT-2 with its tokenizer.
@@ -182,6 +188,9 @@ def read_architecture(config: Mapping[str, Any], file: Path) -> Architecture:
         value = default if value is None else value
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise BundleError(f"{file}: {key} must be a positive integer, not {value!r}")
+        largest = MOST_LAYERS if key == "n_layer" else LARGEST
+        if value > largest:
+            raise BundleError(f"{file}: {key} is {value}; at most {largest} are supported")
         return value
 
     epsilon = config.get("layer_norm_epsilon", 1e-5)
@@ -259,6 +268,15 @@ def _read_tensors(folder: Path, architecture: Architecture) -> Tensors:
     try:
         with safe_open(file, framework="numpy") as weights:
             stored = {name.removeprefix("transformer."): name for name in weights.keys()}  # noqa: SIM118
+            # before any of them is read: what does not belong here may be of any size
+            for name, shape in architecture.shapes().items():
+                if name not in stored:
+                    raise BundleError(f"{file} lacks the tensor {name}")
+                found = tuple(weights.get_slice(stored[name]).get_shape())
+                if found != shape:
+                    raise BundleError(
+                        f"{file}: {name} has shape {found}, {CONFIG_FILE} asks for {shape}"
+                    )
             tensors = {
                 name: _float32(weights.get_tensor(stored[name]), name, file)
                 for name in (*architecture.shapes(), "lm_head.weight")
@@ -267,13 +285,7 @@ def _read_tensors(folder: Path, architecture: Architecture) -> Tensors:
     except (OSError, SafetensorError, TypeError) as error:
         raise BundleError(f"{file} is not readable: {error}") from error
     head = tensors.pop("lm_head.weight", None)
-    for name, shape in architecture.shapes().items():
-        if name not in tensors:
-            raise BundleError(f"{file} lacks the tensor {name}")
-        if tensors[name].shape != shape:
-            raise BundleError(
-                f"{file}: {name} has shape {tensors[name].shape}, {CONFIG_FILE} asks for {shape}"
-            )
+    for name in architecture.shapes():
         if not np.isfinite(tensors[name]).all():
             raise BundleError(f"{file}: {name} holds values that are not finite")
     if head is not None and not np.array_equal(head, tensors["wte.weight"]):

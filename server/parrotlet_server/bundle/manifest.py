@@ -18,7 +18,14 @@ from parrotlet_tokenizer import CodeTokenizer, TokenizerError
 from parrotlet_tokenizer.specials import QUALITY_LEVELS, RESERVED, SPECIAL_IDS
 from parrotlet_tokenizer.tokenizer import TOKENIZER_FILE
 
-from .checkpoint import RUN_KEYS, Architecture, is_checkpoint, read_json_object
+from .checkpoint import (
+    LARGEST,
+    MOST_LAYERS,
+    RUN_KEYS,
+    Architecture,
+    is_checkpoint,
+    read_json_object,
+)
 from .errors import BundleError
 
 MANIFEST_FILE = "parrotlet.json"
@@ -178,7 +185,8 @@ def _architecture(content: Mapping[str, Any]) -> Architecture:
     for field in fields(Architecture):
         value = content[field.name]
         kind = float if field.name == "epsilon" else int
-        if type(value) is not kind or value <= 0:
+        largest = MOST_LAYERS if field.name == "layers" else LARGEST
+        if type(value) is not kind or not 0 < value <= largest:
             raise ValueError(f"architecture.{field.name} is {value!r}")
     return Architecture(**{field.name: content[field.name] for field in fields(Architecture)})
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from parrotlet_tokenizer.tokenizer import TOKENIZER_FILE
 
+from .aside import sweep
 from .cache import CACHE_VARIABLE, cache_folder
 from .checkpoint import CONFIG_FILE, RUN_FILE, WEIGHTS_FILE, is_checkpoint
 from .errors import BundleError
@@ -76,6 +77,7 @@ def convert_cached(checkpoint: Path) -> Bundle:
     known = _intact(target)
     if known:
         return known
+    sweep(target)
     if existed:
         shutil.rmtree(target, ignore_errors=True)  # it is damaged
     try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from threading import Lock
 
 from parrotlet_server.backends.base import Backend
 from parrotlet_server.bundle import Bundle, BundleError
@@ -17,6 +16,7 @@ from .place import Place, skipped
 from .prompt import SMALLEST_CONTEXT, build_prompt
 from .states import States
 from .stopping import Stopping, stopping_at
+from .turns import Turns
 from .types import Completion, Request, Suggestion
 from .vocabulary import Vocabulary
 
@@ -34,7 +34,7 @@ def never() -> bool:
 
 
 class Engine:
-    """Completes text with a model, one request at a time; others wait.
+    """Completes text with a model, one request at a time; others wait for their turn.
 
     Attributes:
         backend: what runs the model.
@@ -73,7 +73,7 @@ class Engine:
         self._quality = bundle.manifest.best_quality if bundle else None
         self._decoder = Decoder(backend, Vocabulary(tokenizer), speculate)
         self._states = States(backend, states)
-        self._lock = Lock()
+        self._turns = Turns()
 
     @classmethod
     def load(cls, model: str | None = None, threads: int | None = None) -> Engine:
@@ -105,7 +105,7 @@ class Engine:
         if reason := skipped(request, place):
             return Completion(None, f"skipped:{reason}")
         stopping = stopping_at(place, request.multiline)
-        with self._lock:
+        with self._turns:
             prompt_tokens, answers, suggestions, reason = self._decode(
                 request, place, stopping, cancelled
             )

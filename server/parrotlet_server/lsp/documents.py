@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from lsprotocol import types
 
@@ -80,7 +80,7 @@ class Document:
     @property
     def path(self) -> str:
         """The path in its URI, with forward slashes."""
-        return unquote(urlsplit(self.uri).path)
+        return unquote(parts(self.uri).path)
 
     @property
     def is_python(self) -> bool:
@@ -152,6 +152,10 @@ class Documents:
         """Takes a ``textDocument/didClose``."""
         self._open.pop(uri, None)
 
+    def clear(self) -> None:
+        """Forgets all of them."""
+        self._open.clear()
+
     def get(self, uri: str) -> Document | None:
         """The open document of that name."""
         return self._open.get(uri)
@@ -168,14 +172,22 @@ def relative_path(uri: str, folders: Iterable[str]) -> str | None:
         The path below the folder; the file's name where it lies in none; None for a document
         without a file.
     """
-    if urlsplit(uri).scheme not in {"file", "vscode-remote", "vscode-notebook-cell"}:
+    if parts(uri).scheme not in {"file", "vscode-remote", "vscode-notebook-cell"}:
         return None
-    path = unquote(urlsplit(uri).path)
-    roots = [unquote(urlsplit(folder).path).rstrip("/") + "/" for folder in folders if folder]
+    path = unquote(parts(uri).path)
+    roots = [unquote(parts(folder).path).rstrip("/") + "/" for folder in folders if folder]
     inside = [root for root in roots if path.startswith(root)]
     if inside:
         return path[len(max(inside, key=len)) :] or None
     return PurePosixPath(path).name or None
+
+
+def parts(uri: str) -> SplitResult:
+    """The parts of `uri`; one that makes no sense is a path as it stands."""
+    try:
+        return urlsplit(uri)
+    except ValueError:
+        return SplitResult("", "", uri, "", "")
 
 
 def plain(text: str) -> str:

@@ -12,6 +12,7 @@ import json
 import logging
 from collections.abc import Iterable
 from concurrent.futures import Future
+from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
 from cattrs import Converter
@@ -39,8 +40,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
+@cache
 def converter() -> Converter:
-    """A converter that takes an unknown trigger kind for the usual one."""
+    """A converter that takes an unknown trigger kind for the usual one; the same for all."""
     result: Converter = default_converter()  # type: ignore[no-untyped-call]
 
     def inline(value: Any, _: type) -> types.InlineCompletionTriggerKind:
@@ -115,7 +117,12 @@ class Protocol(LanguageServerProtocol):
                 reason = f"{method}: {_reason(error)}"
                 self._refuse(identity, JsonRpcInvalidParams(reason))
             else:
-                self.handle_message(message)
+                if not hasattr(message, "id"):
+                    # what is handled as a notification would never be answered
+                    reason = f"{method} is a notification and takes no id"
+                    self._refuse(identity, JsonRpcInvalidRequest(reason))
+                else:
+                    self.handle_message(message)
 
     def _receive_notification(self, method: str, data: dict[str, Any]) -> None:
         if method != types.EXIT and (self._shutdown or self._workspace is None):
@@ -176,13 +183,14 @@ class Protocol(LanguageServerProtocol):
             return self._converter.structure(data, kind)
 
     def _refuse(self, identity: int | str | None, error: JsonRpcException) -> None:
-        logger.warning("refused a message: %s", error)
+        reason = f"{error!s:.{_LONGEST_REASON}}"  # it may quote what came
+        logger.warning("refused a message: %s", reason)
         # not through _send_response, whose type wants an id
         self._send_data(
             {
                 "jsonrpc": self.VERSION,
                 "id": identity,
-                "error": {"code": error.code, "message": str(error)},
+                "error": {"code": error.code, "message": reason},
             }
         )
 
@@ -196,11 +204,15 @@ class Protocol(LanguageServerProtocol):
         """Whether the client has sent ``shutdown``."""
         return bool(self._shutdown)
 
+    @property
+    def pending(self) -> Iterable[asyncio.Future[Any] | Future[Any]]:
+        """What either side has asked for and not yet had an answer to."""
+        # pygls keeps tasks there too, for handlers that are coroutines
+        return cast("Iterable[Future[Any]]", self._request_futures.values())
+
     async def finish(self) -> None:
         """Waits until the requests that ``shutdown`` cancelled are answered."""
-        # pygls keeps tasks there too, for handlers that are coroutines
-        running = cast("Iterable[object]", self._request_futures.values())
-        tasks = [task for task in running if isinstance(task, asyncio.Task)]
+        tasks = [task for task in self.pending if isinstance(task, asyncio.Task)]
         if self._shutdown and tasks:
             await asyncio.wait(tasks, timeout=1.0)
             await asyncio.sleep(0)
@@ -222,6 +234,9 @@ class Protocol(LanguageServerProtocol):
         """Forgets the text."""
         self._server.documents.close(params.text_document.uri)
 
+
+_LONGEST_REASON = 500
+"""Characters of an error's message."""
 
 _KEY = 2
 """Characters: what one key writes, with the bracket or quote that editors close. More is pasted."""

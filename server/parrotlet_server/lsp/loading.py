@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from lsprotocol import types
@@ -22,6 +23,8 @@ from .worker import in_thread
 
 logger = logging.getLogger(__name__)
 
+Load = Callable[[BackendOptions], Completer]
+
 
 class ModelLoader:
     """Holds the engine, from when it is loaded until another one is asked for.
@@ -32,12 +35,13 @@ class ModelLoader:
         seconds: that loading took.
     """
 
-    def __init__(self, client: Client) -> None:
-        """Tells `client` how it goes."""
+    def __init__(self, client: Client, load: Load = open_completer) -> None:
+        """Tells `client` how it goes; `load` gives the engine."""
         self.engine: Completer | None = None
         self.options: BackendOptions | None = None
         self.seconds = 0.0
         self._client = client
+        self._load_engine = load
         self._task: asyncio.Task[None] | None = None
         self._shown: asyncio.Task[None] | None = None
 
@@ -82,10 +86,16 @@ class ModelLoader:
         self.options = options
         self._task = asyncio.create_task(self._load(options, remedy))
 
+    def drop(self) -> None:
+        """Lets go of the engine; what is being loaded counts no more."""
+        if self._task is not None:
+            self._task.cancel()
+        self.engine = None
+
     async def _load(self, options: BackendOptions, remedy: str) -> None:
         self._client.status("loading", f"Loading {self.name}…")
         started = time.monotonic()
-        loading = in_thread(lambda: open_completer(options))
+        loading = in_thread(lambda: self._load_engine(options))
         title = f"Parrotlet: loading {self.name}"
         self._shown = asyncio.create_task(self._client.progress(title, loading))
         try:

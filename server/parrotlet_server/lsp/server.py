@@ -17,6 +17,7 @@ from .client import Client
 from .documents import Documents
 from .guards import Protocol, converter
 from .items import ACCEPTED, inline_item, popup_item
+from .loading import Load
 from .session import Session
 from .settings import SECTION
 
@@ -30,12 +31,16 @@ class ParrotletServer(LanguageServer):
 
     protocol: Protocol
 
-    def __init__(self, model: str | None = None) -> None:
-        """Serves `model`, unless the user's settings name another one; None is the bundled one."""
+    def __init__(self, model: str | None = None, load: Load | None = None) -> None:
+        """Serves `model`, unless the user's settings name another one; None is the bundled one.
+
+        `load` is how engines are had that several servers share.
+        """
         super().__init__("parrotlet", version(), protocol_cls=Protocol, converter_factory=converter)
         self.documents = Documents()
-        self.session = Session(Client(self), self.documents, self._folders, model)
+        self.session = Session(Client(self), self.documents, self._folders, model, load)
         self.hang_up: Callable[[], None] = lambda: None
+        self.is_shared = load is not None
         self._tasks: set[asyncio.Task[None]] = set()
         _register(self)
 
@@ -45,10 +50,18 @@ class ParrotletServer(LanguageServer):
 
     def watch_parent(self) -> None:
         """Ends the session when the editor's process ends."""
-        if self.process_id is not None:
+        # an editor that came over the network may run on another machine
+        if self.process_id is not None and not self.is_shared:
             task = asyncio.create_task(parent.watch(self.process_id, lambda: self.hang_up()))
             self._tasks.add(task)  # the loop itself holds it only weakly
             task.add_done_callback(self._tasks.discard)
+
+    def abandon(self) -> None:
+        """Drops all that belongs to the connection, which is no more."""
+        for asked in list(self.protocol.pending):
+            asked.cancel()
+        self.session.abandon()
+        self.documents.clear()
 
     def _folders(self) -> list[str]:
         folders = [folder.uri for folder in self.workspace.folders.values()]

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from lsprotocol import types
@@ -19,14 +19,14 @@ from parrotlet_server.engine import (
     SuggestionCache,
     next_request,
 )
-from parrotlet_server.engine.completer import EndpointError
+from parrotlet_server.engine.completer import EndpointError, open_completer
 
 from .client import Client
 from .documents import Document, Documents, Place, plain, relative_path
 from .exclusion import holds_secrets, is_excluded
-from .loading import ModelLoader
+from .loading import Load, ModelLoader
 from .pacing import Pause, Rhythm
-from .settings import Settings, inner
+from .settings import SECTION, Settings, inner
 from .usage import Usage
 from .worker import Worker, threads_run
 
@@ -99,17 +99,20 @@ class Session:
         documents: that are open.
         folders: gives the URIs of the workspace's folders.
         default_model: that the server was started with; None is the bundled one.
+        load: gives the engine of a model, where several sessions share it; None where this is
+            the only one.
     """
 
     client: Client
     documents: Documents
     folders: Callable[[], list[str]]
     default_model: str | None = None
+    load: Load | None = None
     settings: Settings = field(default_factory=Settings)
     counters: Counters = field(default_factory=Counters)
 
     def __post_init__(self) -> None:
-        self.loader = ModelLoader(self.client)
+        self.loader = ModelLoader(self.client, self.load or open_completer)
         self._worker: Worker[Request, Completion | None] = Worker(self._work)
         self._cache = SuggestionCache()
         self._foreseen: set[int] = set()
@@ -254,6 +257,13 @@ class Session:
                 "milliseconds": round(1000 * last.seconds, 1),
             },
         }
+
+    def abandon(self) -> None:
+        """Drops what is under way and all that is kept, since nobody is there any more."""
+        self._forget()
+        self.loader.drop()
+        for task in self._tasks:
+            task.cancel()
 
     def close(self, timeout: float) -> bool:
         """Stops all work; whether it stopped within `timeout` seconds."""
@@ -409,6 +419,10 @@ class Session:
 
     def _take(self, options: Any) -> None:
         settings, wrong = Settings.parse(options)
+        if self.load is not None and settings.backend != "onnx":
+            # the key in its environment is for no address that a client names
+            wrong.append(f"{SECTION}.backend: a server of several clients runs its models itself")
+            settings = replace(settings, backend="onnx")
         if settings != self.settings:
             self._forget()
         self.settings = settings

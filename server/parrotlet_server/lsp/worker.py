@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
@@ -140,9 +141,11 @@ def in_thread(function: Callable[[], T]) -> asyncio.Future[T]:
         else:
             answer.set_result(result)  # type: ignore[arg-type]
 
+    context = contextvars.copy_context()  # what is logged there belongs to the same session
+
     def run() -> None:
         try:
-            result = function()
+            result = context.run(function)
         except Exception as error:
             _call(loop, settle, None, error)
         else:

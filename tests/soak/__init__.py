@@ -1,0 +1,1 @@
+"""A long session with a real server; `make soak`."""
