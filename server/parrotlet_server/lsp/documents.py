@@ -80,7 +80,7 @@ class Document:
     @property
     def path(self) -> str:
         """The path in its URI, with forward slashes."""
-        return unquote(urlsplit(self.uri).path)
+        return path_of(self.uri)
 
     @property
     def is_python(self) -> bool:
@@ -157,6 +157,11 @@ class Documents:
         return self._open.get(uri)
 
 
+def path_of(uri: str) -> str:
+    """The path in a URI, with forward slashes."""
+    return unquote(urlsplit(uri).path)
+
+
 def relative_path(uri: str, folders: Iterable[str]) -> str | None:
     """The path of a document inside its workspace, with forward slashes.
 
@@ -170,8 +175,8 @@ def relative_path(uri: str, folders: Iterable[str]) -> str | None:
     """
     if urlsplit(uri).scheme not in {"file", "vscode-remote", "vscode-notebook-cell"}:
         return None
-    path = unquote(urlsplit(uri).path)
-    roots = [unquote(urlsplit(folder).path).rstrip("/") + "/" for folder in folders if folder]
+    path = path_of(uri)
+    roots = [path_of(folder).rstrip("/") + "/" for folder in folders if folder]
     inside = [root for root in roots if path.startswith(root)]
     if inside:
         return path[len(max(inside, key=len)) :] or None

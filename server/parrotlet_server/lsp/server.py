@@ -17,6 +17,7 @@ from .client import Client
 from .documents import Documents
 from .guards import Protocol, converter
 from .items import ACCEPTED, inline_item, popup_item
+from .notebooks import SYNC
 from .session import Session
 from .settings import SECTION
 
@@ -32,7 +33,13 @@ class ParrotletServer(LanguageServer):
 
     def __init__(self, model: str | None = None) -> None:
         """Serves `model`, unless the user's settings name another one; None is the bundled one."""
-        super().__init__("parrotlet", version(), protocol_cls=Protocol, converter_factory=converter)
+        super().__init__(
+            "parrotlet",
+            version(),
+            protocol_cls=Protocol,
+            converter_factory=converter,
+            notebook_document_sync=SYNC,
+        )
         self.documents = Documents()
         self.session = Session(Client(self), self.documents, self._folders, model)
         self.hang_up: Callable[[], None] = lambda: None

@@ -21,9 +21,10 @@ from parrotlet_server.engine import (
 )
 
 from .client import Client
-from .documents import Document, Documents, Place, plain, relative_path
+from .documents import Document, Documents, Place, path_of, plain, relative_path
 from .exclusion import holds_secrets, is_excluded
 from .loading import ModelLoader
+from .notebooks import Notebooks
 from .pacing import Pause, Rhythm
 from .settings import Settings, inner
 from .usage import Usage
@@ -102,6 +103,7 @@ class Session:
 
     def __post_init__(self) -> None:
         self.loader = ModelLoader(self.client)
+        self.notebooks = Notebooks(self.documents)
         self._worker: Worker[Request, Completion | None] = Worker(self._work)
         self._cache = SuggestionCache()
         self._foreseen: set[int] = set()
@@ -179,10 +181,13 @@ class Session:
         if not self._allows(document):
             return None
         place = document.place(start, end)
+        around = self.notebooks.around(uri, place)
+        if around is None:
+            return None
         request = Request(
-            prefix=place.prefix + plain(inserted),
-            suffix=place.suffix,
-            path=relative_path(uri, self.folders()),
+            prefix=around[0] + plain(inserted),
+            suffix=around[1],
+            path=relative_path(self.notebooks.file(uri), self.folders()),
             document=uri,
             multiline=self.settings.multiline,
             comments=self.settings.comments,
@@ -219,9 +224,10 @@ class Session:
         """Whether the settings allow suggestions in `document`."""
         if not self.settings.enable or not document.is_python:
             return False
-        if holds_secrets(document.path):
+        file = self.notebooks.file(document.uri)
+        if holds_secrets(document.path) or holds_secrets(path_of(file)):
             return False
-        path = relative_path(document.uri, self.folders())
+        path = relative_path(file, self.folders())
         return path is None or not is_excluded(path, self.settings.exclude)
 
     def statistics(self) -> dict[str, Any]:
