@@ -13,7 +13,7 @@ from parrotlet_server.engine import Request
 from parrotlet_server.lsp.documents import Documents
 from parrotlet_server.lsp.notebooks import Notebooks
 
-from ..support.lsp_client import CAPABILITIES, at, client, span
+from ..support.lsp_client import CAPABILITIES, client, span
 from ..support.tiny_model import DOCUMENTS
 from .test_state_reuse import type_key
 
@@ -68,9 +68,9 @@ class Editor:
             }
         )
 
-    def insert(self, at, text, language="python", kind=2):
+    def insert(self, number, text, language="python", kind=2):
         cell = self.cell(kind)
-        self.splice(at, 0, [cell], opened=[self.item(cell, text, language)])
+        self.splice(number, 0, [cell], opened=[self.item(cell, text, language)])
 
     def write(self, number, start, text, end=None):
         change = {"range": span(start, start if end is None else end), "text": text}

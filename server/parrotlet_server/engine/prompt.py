@@ -3,7 +3,8 @@
 The prompt is the grammar's serving form: header, suffix, prefix. What stands first changes least.
 The suffix begins below the cursor's line, so it stays as one types in the line, and the prefix
 begins at a line start that moves in big steps, so that a typed character only changes the end.
-Both are functions of the request alone.
+Both are functions of the request alone. Text of other files, if there is any, stands as plain code
+before the prefix: the models so far have not been trained with the grammar's own place for it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from parrotlet_tokenizer import CodeTokenizer, Header
 from parrotlet_tokenizer.prompt import serving_head
 from parrotlet_tokenizer.specials import END_OF_TEXT_ID
 
-from .types import Request
+from .types import Related, Request
 
 SUFFIX_TOKENS = 192
 HEALING_TOKENS = 16
@@ -56,9 +57,29 @@ def build_prompt(
     header = Header(quality=quality, path=_path(request.path, context_length // 8))
     suffix = _suffix(tokenizer, request.suffix, min(SUFFIX_TOKENS, context_length // 4))
     head = serving_head(tokenizer, header, suffix)
+    if request.related:
+        # half of what is left is the prefix's own
+        most = min(request.related_tokens, context_length // 4, (room - len(head)) // 2)
+        head += _related(tokenizer, request.related, most)
     ids, rest = _prefix(tokenizer, request.prefix, room - len(head), context_length)
     ids = [*head, *ids] or [END_OF_TEXT_ID]  # the model needs something to go on from
     return Prompt(ids, rest, limit)
+
+
+def _related(tokenizer: CodeTokenizer, related: tuple[Related, ...], budget: int) -> list[int]:
+    """Other files as plain code, each below a comment that names it; at most `budget` tokens.
+
+    What does not fit is left out from the front, in whole lines.
+    """
+    text = _clean("".join(f"# {_path(one.path, 80)}\n{one.text}\n" for one in related))
+    text = text[-_CHARACTERS_PER_TOKEN * 2 * max(0, budget) :]
+    while text:
+        ids = tokenizer.encode(text)
+        if len(ids) <= budget:
+            return ids
+        more = max(1, len(text) * (len(ids) - budget) // len(ids))
+        text = text[text.find("\n", more - 1) + 1 or len(text) :]
+    return []
 
 
 def _path(path: str | None, characters: int) -> str | None:

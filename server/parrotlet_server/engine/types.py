@@ -9,6 +9,19 @@ Multiline = Literal["auto", "always", "never"]
 
 
 @dataclass(frozen=True)
+class Related:
+    """Text of another file.
+
+    Attributes:
+        path: of the file.
+        text: in whole lines.
+    """
+
+    path: str
+    text: str
+
+
+@dataclass(frozen=True)
 class Request:
     """A place in a text where a completion is wanted.
 
@@ -24,6 +37,8 @@ class Request:
             as writing the first did.
         comments: whether to complete inside comments.
         strings: whether to complete inside string literals.
+        related: text of other files, the most important last.
+        related_tokens: most tokens that it takes of the prompt.
     """
 
     prefix: str
@@ -35,6 +50,8 @@ class Request:
     candidates: int = 1
     comments: bool = True
     strings: bool = True
+    related: tuple[Related, ...] = ()
+    related_tokens: int = 256
 
 
 @dataclass(frozen=True)

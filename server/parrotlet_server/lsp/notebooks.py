@@ -19,7 +19,7 @@ SYNC = types.NotebookDocumentSyncOptions(
 )
 """What the editor is asked to tell of notebooks."""
 
-_CELL_SCHEME = "vscode-notebook-cell:"
+CELL_SCHEME = "vscode-notebook-cell:"
 
 
 class Notebooks:
@@ -89,7 +89,7 @@ class Notebooks:
             that is IPython's alone.
         """
         notebook = self._notebook.get(uri)
-        if notebook is None and not uri.startswith(_CELL_SCHEME):
+        if notebook is None and not uri.startswith(CELL_SCHEME):
             return place.prefix, place.suffix
         if is_foreign(place.prefix + place.suffix):
             return None

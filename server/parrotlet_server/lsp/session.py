@@ -21,6 +21,7 @@ from parrotlet_server.engine import (
 )
 
 from .client import Client
+from .context import CrossFile
 from .documents import Document, Documents, Place, path_of, plain, relative_path
 from .exclusion import holds_secrets, is_excluded
 from .loading import ModelLoader
@@ -104,6 +105,7 @@ class Session:
     def __post_init__(self) -> None:
         self.loader = ModelLoader(self.client)
         self.notebooks = Notebooks(self.documents)
+        self._context = CrossFile(self.documents, self.notebooks, self.folders)
         self._worker: Worker[Request, Completion | None] = Worker(self._work)
         self._cache = SuggestionCache()
         self._foreseen: set[int] = set()
@@ -195,6 +197,7 @@ class Session:
         )
         self._stay_idle()
         started = time.monotonic()
+        request = await self._context.with_related(request, self.settings)
         known = self._recall(request)
         if known is None and self.settings.debounce == "manual" and not explicit:
             return None  # only what the user has asked for is shown on as it is typed

@@ -10,6 +10,12 @@ from typing import Any, Literal
 from .exclusion import check_globs
 
 SECTION = "parrotlet"
+MOST_CONTEXT = 4_096
+"""Tokens; the most that `Settings.context` may be. No prompt gives it more than a quarter."""
+
+AUTO_CONTEXT = 256
+"""Tokens of a prompt for text of other files, unless the user chooses."""
+
 LONGEST_WAIT = 10_000
 """Milliseconds; the most that `Settings.debounce` may be."""
 
@@ -32,6 +38,7 @@ class Settings:
         strings: whether anything is suggested inside string literals, docstrings among them.
         exclude: patterns of files in which nothing is suggested, as in a ``.gitignore`` at the
             workspace folder's root.
+        context: most tokens of a prompt for text of other files; "auto" as many as pay, "off" none.
         popup: whether ``textDocument/completion`` is answered too.
         statistics: whether to note, on this machine only, which suggestions were taken.
     """
@@ -44,8 +51,16 @@ class Settings:
     comments: bool = True
     strings: bool = True
     exclude: tuple[str, ...] = ()
+    context: int | Literal["auto", "off"] = "auto"
     popup: bool = True
     statistics: bool = True
+
+    @property
+    def context_tokens(self) -> int:
+        """Most tokens of a prompt for text of other files."""
+        if isinstance(self.context, int):
+            return self.context
+        return AUTO_CONTEXT if self.context == "auto" else 0
 
     @classmethod
     def parse(cls, options: object) -> tuple[Settings, list[str]]:
@@ -129,6 +144,15 @@ def _debounce(value: object) -> int | str:
     return round(number)
 
 
+def _context(value: object) -> int | str:
+    if value in ("auto", "off"):
+        return str(value)
+    number = _number(value)
+    if number is None or not 0 <= number <= MOST_CONTEXT:
+        raise ValueError(f"'auto', 'off' or tokens from 0 to {MOST_CONTEXT}")
+    return round(number)
+
+
 def _score(value: object) -> float:
     number = _number(value)
     if number is None or number > 0:
@@ -165,6 +189,7 @@ _READERS: dict[str, Callable[[object], Any]] = {
     "comments": _flag,
     "strings": _flag,
     "exclude": _globs,
+    "context": _context,
     "popup": _flag,
     "statistics": _flag,
 }
