@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parrotlet_server.lsp.settings import LONGEST_WAIT, Settings
+from parrotlet_server.lsp.settings import CONTEXT, LONGEST_WAIT, Settings
 
 ALL = {
     "enable": False,
@@ -19,9 +19,10 @@ ALL = {
     "exclude": ["tests/", "!tests/a.py"],
     "popup": False,
     "statistics": False,
+    "context": "all",
 }
 READ = Settings(
-    False, "m", "always", 40, -1.5, False, False, ("tests/", "!tests/a.py"), False, False
+    False, "m", "always", 40, -1.5, False, False, ("tests/", "!tests/a.py"), False, False, "all"
 )
 
 
@@ -48,6 +49,11 @@ def test_debounce(value, read):
     assert Settings.parse({"debounce": value}) == (Settings(debounce=read), [])
 
 
+@pytest.mark.parametrize("value", CONTEXT)
+def test_context(value):
+    assert Settings.parse({"context": value}) == (Settings(context=value), [])
+
+
 @pytest.mark.parametrize(
     ("options", "named"),
     [
@@ -58,6 +64,8 @@ def test_debounce(value, read):
         ({"multiline": ["auto"]}, "parrotlet.multiline"),
         ({"debounce": -1}, "parrotlet.debounce: expected 'auto', 'manual' or milliseconds from 0"),
         ({"debounce": "fast"}, "parrotlet.debounce"),
+        ({"context": 9}, "parrotlet.context: expected 'auto', 'off', 'imports', 'similar' or"),
+        ({"context": ["all"]}, "parrotlet.context"),
         ({"debounce": True}, "parrotlet.debounce"),
         ({"debounce": 10**400}, "parrotlet.debounce"),
         ({"debounce": float("nan")}, "parrotlet.debounce"),
@@ -105,6 +113,7 @@ def test_anything_gives_settings(options):
     assert isinstance(settings.model, str)
     assert settings.multiline in ("auto", "always", "never")
     assert settings.debounce in ("auto", "manual") or 0 <= settings.debounce <= LONGEST_WAIT
+    assert settings.context in CONTEXT
     assert settings.minimum_score is None or settings.minimum_score <= 0
     assert all(isinstance(glob, str) for glob in settings.exclude)
     assert all(len(message) < 250 for message in messages)

@@ -3,13 +3,12 @@
 The prompt is the grammar's serving form: header, suffix, prefix. What stands first changes least.
 The suffix begins below the cursor's line, so it stays as one types in the line, and the prefix
 begins at a line start that moves in big steps, so that a typed character only changes the end.
-Both are functions of the request alone. Text of other files, if there is any, stands as plain code
-before the prefix: the models so far have not been trained with the grammar's own place for it.
+Both are functions of the request alone.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from parrotlet_tokenizer import CodeTokenizer, Header
 from parrotlet_tokenizer.prompt import serving_head
@@ -60,26 +59,26 @@ def build_prompt(
     if request.related:
         # half of what is left is the prefix's own
         most = min(request.related_tokens, context_length // 4, (room - len(head)) // 2)
-        head += _related(tokenizer, request.related, most)
+        related = _related(tokenizer, request.related, most)
+        head = serving_head(tokenizer, replace(header, related=related), suffix)
     ids, rest = _prefix(tokenizer, request.prefix, room - len(head), context_length)
     ids = [*head, *ids] or [END_OF_TEXT_ID]  # the model needs something to go on from
     return Prompt(ids, rest, limit)
 
 
-def _related(tokenizer: CodeTokenizer, related: tuple[Related, ...], budget: int) -> list[int]:
-    """Other files as plain code, each below a comment that names it; at most `budget` tokens.
-
-    What does not fit is left out from the front, in whole lines.
-    """
-    text = _clean("".join(f"# {_path(one.path, 80)}\n{one.text}\n" for one in related))
-    text = text[-_CHARACTERS_PER_TOKEN * 2 * max(0, budget) :]
-    while text:
-        ids = tokenizer.encode(text)
-        if len(ids) <= budget:
-            return ids
-        more = max(1, len(text) * (len(ids) - budget) // len(ids))
-        text = text[text.find("\n", more - 1) + 1 or len(text) :]
-    return []
+def _related(
+    tokenizer: CodeTokenizer, related: tuple[Related, ...], budget: int
+) -> tuple[tuple[str, str], ...]:
+    """Paths and texts of other files, in at most `budget` tokens; the most important stay last."""
+    kept: list[tuple[str, str]] = []
+    for one in reversed(related):
+        path, text, used = _path(one.path, 80) or "", _clean(one.text), 0
+        while text and (used := 1 + len(tokenizer.encode(f"{path}\n{text}"))) > budget:
+            text = text[: text.rfind("\n", 0, len(text) * max(0, budget) // used) + 1]
+        if text:
+            kept.append((path, text))
+            budget -= used
+    return tuple(reversed(kept))
 
 
 def _path(path: str | None, characters: int) -> str | None:

@@ -14,13 +14,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from parrotlet_server.engine import Related, Request
-from parrotlet_server.engine.context import Passage, Sources, choose
+from parrotlet_server.engine.context import Part, Passage, Sources, choose
 
 from .documents import Document, Documents, path_of, plain
 from .edits import Edit
 from .files import LARGEST, Files, View
 from .notebooks import CELL_SCHEME, Notebooks
-from .settings import Settings
+from .settings import CONTEXT, Settings
 from .worker import in_thread
 
 logger = logging.getLogger(__name__)
@@ -34,7 +34,6 @@ MOST_DOCUMENTS = 16
 _EDIT_LINES = 10
 """Lines each side of an edit that are shown."""
 
-_CHARACTERS_PER_TOKEN = 3  # of signatures, which hold more names than other code
 _HEADER = re.compile(r"^[ \t]*(?:async[ \t]+def|def|class)\b.*", re.MULTILINE)
 _FAR = 20_000
 """Characters before the cursor in which the block's header is looked for."""
@@ -47,13 +46,13 @@ class _Block:
     Attributes:
         header: of the innermost definition above the cursor's line.
         elsewhere: changes that other documents had.
-        tokens: of the budget.
+        parts: that are wanted.
         exclude: patterns of files.
     """
 
     header: str
     elsewhere: int
-    tokens: int
+    parts: tuple[Part, ...]
     exclude: tuple[str, ...]
 
 
@@ -79,15 +78,15 @@ class CrossFile:
 
         It takes `PATIENCE` at most, and never fails.
         """
-        if not settings.context_tokens:
+        if not CONTEXT[settings.context]:
             return request
         async with self._order:
             return await self._with_related(request, settings)
 
     async def _with_related(self, request: Request, settings: Settings) -> Request:
-        uri, tokens = request.document, settings.context_tokens
+        uri, parts = request.document, CONTEXT[settings.context]
         block = _Block(
-            _header(request.prefix), self._documents.edits.elsewhere(uri), tokens, settings.exclude
+            _header(request.prefix), self._documents.edits.elsewhere(uri), parts, settings.exclude
         )
         chosen = self._chosen.get(uri)
         if chosen is None or chosen[0] != block:
@@ -98,8 +97,7 @@ class CrossFile:
                 task.add_done_callback(self._tasks.discard)
                 await asyncio.wait([task], timeout=PATIENCE)
             chosen = self._chosen.get(uri)
-        related = chosen[1] if chosen else ()
-        return replace(request, related=related, related_tokens=tokens) if related else request
+        return replace(request, related=chosen[1]) if chosen else request
 
     async def _choose(self, request: Request, block: _Block) -> None:
         uri = request.document
@@ -135,8 +133,9 @@ class CrossFile:
             texts = {path: text for path, text in texts.items() if len(text) <= LARGEST}
             view = View(self._files, folders, block.exclude, texts)
             sources = Sources(view.read, _roots(view.folders), list(_passages(edits, texts, view)))
-            budget = block.tokens * _CHARACTERS_PER_TOKEN
-            found = choose(request.prefix, request.suffix, path_of(own), sources, budget)
+            path = path_of(own)
+            tokens = request.related_tokens
+            found = choose(request.prefix, request.suffix, path, sources, tokens, block.parts)
             return tuple(replace(one, path=view.told(one.path)) for one in found)
 
         return work

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 from .documents import below, plain
 from .exclusion import holds_secrets, is_excluded
@@ -27,9 +28,9 @@ class Files:
 
         It is one thread's at a time.
         """
-        file = _on_disk(path)
+        file = Path(_on_disk(path))
         try:
-            status = os.stat(file)
+            status = file.stat()
         except (OSError, ValueError):
             return None
         stamp = (status.st_mtime_ns, status.st_size)
@@ -71,11 +72,11 @@ class View:
         if path.endswith(".ipynb") or below(path, self.folders) is None:
             return None
         # a link may lead to what must not be shown, or out of the workspace
-        real = os.path.realpath(_on_disk(path)).replace(os.sep, "/")
-        real = real if real.startswith("/") else f"/{real}"
-        folders = [*self.folders, *map(_real, self.folders)]
-        if real != path and (not self.shows(real) or below(real, folders) is None):
-            return None
+        real = _real(path)
+        if real != path:
+            folders = [*self.folders, *filter(None, map(_real, self.folders))]
+            if not real or not self.shows(real) or below(real, folders) is None:
+                return None
         return self._files.read(path)
 
     def shows(self, path: str) -> bool:
@@ -88,8 +89,12 @@ class View:
         return below(path, self.folders) or path.rsplit("/", 1)[-1]
 
 
-def _real(folder: str) -> str:
-    real = os.path.realpath(_on_disk(folder)).replace(os.sep, "/")
+def _real(path: str) -> str:
+    """The path without links; "" for one that no system has."""
+    try:
+        real = os.path.realpath(_on_disk(path)).replace(os.sep, "/")
+    except (OSError, ValueError):
+        return ""
     return real if real.startswith("/") else f"/{real}"
 
 
@@ -98,9 +103,9 @@ def _on_disk(path: str) -> str:
     return path[1:] if os.name == "nt" and path.startswith("/") else path
 
 
-def _text(file: str) -> str | None:
+def _text(file: Path) -> str | None:
     try:
-        with open(file, "rb") as stream:
+        with file.open("rb") as stream:
             return plain(stream.read(LARGEST + 1).decode("utf-8-sig"))
     except (OSError, UnicodeDecodeError):
         return None

@@ -7,14 +7,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
+from parrotlet_server.engine.context import Part
+
 from .exclusion import check_globs
 
 SECTION = "parrotlet"
-MOST_CONTEXT = 4_096
-"""Tokens; the most that `Settings.context` may be. No prompt gives it more than a quarter."""
-
-AUTO_CONTEXT = 256
-"""Tokens of a prompt for text of other files, unless the user chooses."""
+CONTEXT: dict[str, tuple[Part, ...]] = {
+    "off": (),
+    "imports": ("imports",),
+    "similar": ("similar",),
+    "all": ("imports", "similar"),
+    "auto": ("similar",),  # what pays with the bundled model, `parrotlet bench context`
+}
+"""Parts of other files' text that each value of `Settings.context` stands for."""
 
 LONGEST_WAIT = 10_000
 """Milliseconds; the most that `Settings.debounce` may be."""
@@ -38,9 +43,11 @@ class Settings:
         strings: whether anything is suggested inside string literals, docstrings among them.
         exclude: patterns of files in which nothing is suggested, as in a ``.gitignore`` at the
             workspace folder's root.
-        context: most tokens of a prompt for text of other files; "auto" as many as pay, "off" none.
         popup: whether ``textDocument/completion`` is answered too.
         statistics: whether to note, on this machine only, which suggestions were taken.
+        context: which text of other files a prompt holds: "imports", the definitions that the file
+            imports; "similar", passages like what is being written; "all", both; "auto", what
+            pays; "off", none.
     """
 
     enable: bool = True
@@ -51,16 +58,9 @@ class Settings:
     comments: bool = True
     strings: bool = True
     exclude: tuple[str, ...] = ()
-    context: int | Literal["auto", "off"] = "auto"
     popup: bool = True
     statistics: bool = True
-
-    @property
-    def context_tokens(self) -> int:
-        """Most tokens of a prompt for text of other files."""
-        if isinstance(self.context, int):
-            return self.context
-        return AUTO_CONTEXT if self.context == "auto" else 0
+    context: Literal["auto", "off", "imports", "similar", "all"] = "auto"
 
     @classmethod
     def parse(cls, options: object) -> tuple[Settings, list[str]]:
@@ -144,13 +144,10 @@ def _debounce(value: object) -> int | str:
     return round(number)
 
 
-def _context(value: object) -> int | str:
-    if value in ("auto", "off"):
-        return str(value)
-    number = _number(value)
-    if number is None or not 0 <= number <= MOST_CONTEXT:
-        raise ValueError(f"'auto', 'off' or tokens from 0 to {MOST_CONTEXT}")
-    return round(number)
+def _context(value: object) -> str:
+    if not isinstance(value, str) or value not in CONTEXT:
+        raise ValueError("'auto', 'off', 'imports', 'similar' or 'all'")
+    return value
 
 
 def _score(value: object) -> float:

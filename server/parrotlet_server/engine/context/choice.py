@@ -18,6 +18,9 @@ NEAR_LINES = 20
 """Lines each side of the cursor that say which of the imported definitions matter."""
 
 MOST_PASSAGES = 2
+CHARACTERS_PER_TOKEN = 4
+SHARE = 0.6
+"""Of the room, what passages may take beside imports."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ def choose(
     after: str,
     path: str,
     sources: Sources,
-    budget: int,
+    tokens: int,
     parts: Sequence[Part] = PARTS,
 ) -> tuple[Related, ...]:
     """What of other files to show at a cursor, the most important last.
@@ -50,23 +53,24 @@ def choose(
         after: text after it.
         path: of the file.
         sources: of the text.
-        budget: most characters, of both parts together.
+        tokens: most of them, roughly, of both parts together.
         parts: that are wanted.
 
     Returns:
         Text of other files; of one file, definitions stand together.
     """
-    left = budget
+    room = tokens * CHARACTERS_PER_TOKEN
+    left = int(room * SHARE) if "imports" in parts else room
     chosen: list[Related] = []
     if "similar" in parts:
         for passage in similar(before, sources.passages, MOST_PASSAGES):
-            if len(passage.text) <= left * (0.6 if "imports" in parts else 1):
-                chosen.append(passage)
-                left -= len(passage.text)
+            text = passage.text[: passage.text.rfind("\n", 0, left) + 1]  # whole lines
+            if text:
+                chosen.insert(0, Related(passage.path, text))
+                left -= len(text)
     if "imports" in parts:
-        chosen = _definitions(before, after, path, sources, left) + chosen[::-1]
-    else:
-        chosen = chosen[::-1]
+        left = room - sum(len(one.text) for one in chosen)
+        chosen = _definitions(before, after, path, sources, left) + chosen
     return tuple(chosen)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -108,7 +108,8 @@ def _found(
             if depth:
                 for other in imports(text):
                     if other.alias == one.name and other.name:
-                        yield from _found(other, module, folders, read, depth - 1)
+                        handed = replace(other, alias=one.alias)
+                        yield from _found(handed, module, folders, read, depth - 1)
         return
     if one.name and depth:  # a folder without an __init__.py
         inner = ".".join(filter(None, [one.module, one.name]))
