@@ -74,26 +74,24 @@ def test_imported_definitions_come_in_and_secrets_do_not(model, engine, folder):
         assert "Traceback" not in session.stderr()
 
 
-def test_a_typed_character_costs_as_little_as_without(model, folder):
+def test_a_typed_character_costs_as_little_as_without(model, engine, folder):
     with client("--model", model, settings={"context": "all"}) as session:
         session.start(rootUri=folder.as_uri())
         uri = (folder / "main.py").as_uri()
         before, after = TEXT.split(LINE)
         above = "from store import Inventory, report\n" + before
+        plain = engine.complete(Request(above, "\n" + after, path="main.py")).prompt_tokens
         session.open((folder / "other.py").as_uri(), STORE.replace("items", "things"))
         session.open(uri, above + "\n" + after)
-        session.inline(uri, above.count("\n"), 0)
-        plain = session.call("parrotlet/statistics")["last"]["promptTokens"]
 
         def is_chosen():
             session.inline(uri, above.count("\n"), 0)
-            return session.call("parrotlet/statistics")["last"]["promptTokens"] > 30 + plain
+            return session.call("parrotlet/statistics")["last"]["promptTokens"] > plain + 30
 
-        if plain < 250:  # the choice was not there at once
-            session.wait_until(is_chosen)
+        session.wait_until(is_chosen)
         accounts = type_line(session, uri, above.count("\n"), "        zebra_q7 = okapi(w3, 11)")
         assert len(accounts) > 10
-        assert statistics.median(account["promptTokens"] for account in accounts) > 250
+        assert statistics.median(account["promptTokens"] for account in accounts) > plain + 30
         assert statistics.median(account["evaluatedTokens"] for account in accounts[1:]) <= 3
         assert session.shut_down() == 0
 
