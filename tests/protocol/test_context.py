@@ -170,6 +170,19 @@ def test_another_budget_or_rule_chooses_anew(chooser):
     assert chooser.related("main.py", MAIN, context="similar") == ()
 
 
+def test_what_is_excluded_goes_at_once(chooser):
+    assert chooser.related("main.py", MAIN) == (TOLD,)
+    request = Request(MAIN, "", document=(chooser.folder / "main.py").as_uri())
+
+    async def asked():
+        async with chooser.cross_file._turn:  # the choice takes its time
+            settings = Settings(context="all", exclude=("store.py",))
+            return await chooser.cross_file.with_related(request, settings)
+
+    chooser.cross_file._turn, chooser.cross_file._order = asyncio.Lock(), asyncio.Lock()
+    assert asyncio.run(asked()).related == ()
+
+
 def test_what_was_chosen_for_closed_documents_is_dropped(chooser):
     uri = chooser.open("closed.py", MAIN)
     chooser.related("closed.py", MAIN)
@@ -230,6 +243,8 @@ def test_what_is_never_read(folder, tmp_path_factory):
     assert view(folder, exclude=("fine.py",)).read((folder / "fine.py").as_posix()) is None
     assert view(folder, {"/x/credentials.py": "x"}).read("/x/credentials.py") is None
     assert view(folder, {"/x/a.py": "x"}).read("/x/a.py") == "x"
+    opened = (folder / "innocent.py").as_posix()
+    assert view(folder, {opened: "KEY = 'very secret'"}).read(opened) is None
 
 
 # edits

@@ -55,6 +55,10 @@ class _Block:
     parts: tuple[Part, ...]
     exclude: tuple[str, ...]
 
+    def allows(self, other: _Block) -> bool:
+        """Whether what was chosen here may serve there until that choice is made."""
+        return (self.parts, self.exclude) == (other.parts, other.exclude)
+
 
 class CrossFile:
     """Chooses text of other files, and keeps the choice while it holds."""
@@ -97,7 +101,9 @@ class CrossFile:
                 task.add_done_callback(self._tasks.discard)
                 await asyncio.wait([task], timeout=PATIENCE)
             chosen = self._chosen.get(uri)
-        return replace(request, related=chosen[1]) if chosen else request
+        if chosen is None or not chosen[0].allows(block):
+            return request
+        return replace(request, related=chosen[1])
 
     async def _choose(self, request: Request, block: _Block) -> None:
         uri = request.document

@@ -65,18 +65,17 @@ class View:
 
     def read(self, path: str) -> str | None:
         """The text of a Python file; None if there is none or it must not be shown."""
-        if not path.endswith((".py", ".pyi", ".ipynb")) or not self.shows(path):
+        if not path.endswith((".py", ".pyi")) or not self.shows(path):
+            return None
+        real = _real(path)  # a link may lead to what must not be shown, or out of the workspace
+        if real != path and not (real and self.shows(real)):
             return None
         if path in self._texts:
             return self._texts[path]
-        if path.endswith(".ipynb") or below(path, self.folders) is None:
+        if below(path, self.folders) is None:
             return None
-        # a link may lead to what must not be shown, or out of the workspace
-        real = _real(path)
-        if real != path:
-            folders = [*self.folders, *filter(None, map(_real, self.folders))]
-            if not real or not self.shows(real) or below(real, folders) is None:
-                return None
+        if real != path and below(real, [*self.folders, *map(_real, self.folders)]) is None:
+            return None
         return self._files.read(path)
 
     def shows(self, path: str) -> bool:

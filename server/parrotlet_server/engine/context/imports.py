@@ -45,9 +45,9 @@ class Import:
 
 @lru_cache(maxsize=128)
 def imports(text: str) -> tuple[Import, ...]:
-    """The imports of a file, wherever they stand near its beginning, in their order."""
+    """The imports in `text`, wherever they stand, in their order."""
     found: list[Import] = []
-    left = [parse(text[:FIRST])]
+    left = [parse(text)]
     while left:
         node = left.pop()
         if node.type == "import_statement":
@@ -75,7 +75,7 @@ def imported(
     """
     folders = list(dict.fromkeys([*roots, posixpath.dirname(path)]))
     seen: set[tuple[str, str]] = set()
-    for one in imports(text):
+    for one in imports(text[:FIRST]):
         if not one.level and one.module.split(".")[0] in sys.stdlib_module_names:
             continue
         for name, related in _found(one, path, folders, read, DEEPEST):
@@ -106,7 +106,7 @@ def _found(
             if depth and module.endswith("__init__.py"):
                 yield from _found(submodule, path, folders, read, depth - 1)
             if depth:
-                for other in imports(text):
+                for other in imports(text[:FIRST]):
                     if other.alias == one.name and other.name:
                         handed = replace(other, alias=one.alias)
                         yield from _found(handed, module, folders, read, depth - 1)

@@ -77,7 +77,7 @@ def similar(before: str, passages: Iterable[Passage], most: int) -> list[Related
     return [Related(path, text) for path, _, text in chosen]
 
 
-@lru_cache(maxsize=128)
+@lru_cache(maxsize=32)
 def _windows(text: str) -> tuple[tuple[int, str, Names], ...]:
     """First line, text and names of each window."""
     lines = text.split("\n")
