@@ -37,7 +37,8 @@ def suggest(engine):
 @pytest.fixture(scope="module")
 def shared(model):
     """A server for tests that leave it as they found it."""
-    with client("--model", model) as session:
+    # what other tests have open must not come into the prompts
+    with client("--model", model, settings={"context": "off"}) as session:
         session.start(rootUri="file:///home/ada")
         yield session
         assert session.shut_down() == 0

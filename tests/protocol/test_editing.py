@@ -12,7 +12,7 @@ from lsprotocol import types
 from parrotlet_server.lsp.documents import Documents, plain
 from parrotlet_server.lsp.lines import split_lines
 
-from ..support.lsp_client import client
+from ..support.lsp_client import at, client
 from ..support.plain_text import Editor
 from ..support.tiny_model import DOCUMENTS
 
@@ -143,7 +143,9 @@ def test_a_session_with_a_real_server(model, suggest, encoding):
             session.change(URI, *changes, version=number + 2)
             end = editor.text.index(known[:cut]) + cut
             cursor = editor.position(len(editor.encode(editor.text[:end])))
-            items = session.inline(URI, *cursor)
+            # as one who types: one who asks may get a second choice where the first is no good
+            params = {**at(URI, *cursor), "context": {"triggerKind": 2}}
+            items = session.call("textDocument/inlineCompletion", params)
             expected = suggest(plain(editor.text[:end]), plain(editor.text[end:]))
             assert [item["insertText"] for item in items or []] == (
                 [expected.text] if expected else []

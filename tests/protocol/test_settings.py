@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parrotlet_server.backends.options import BackendOptions
-from parrotlet_server.lsp.settings import LONGEST_WAIT, Settings
+from parrotlet_server.lsp.settings import CONTEXT, LONGEST_WAIT, Settings
 
 ALL = {
     "enable": False,
@@ -27,6 +27,7 @@ ALL = {
     "endpointModel": "q",
     "endpointPrompt": "qwen",
     "endpointTimeout": 2.5,
+    "context": "all",
 }
 READ = Settings(
     enable=False,
@@ -46,6 +47,7 @@ READ = Settings(
     endpoint_model="q",
     endpoint_prompt="qwen",
     endpoint_timeout=2.5,
+    context="all",
 )
 
 
@@ -72,6 +74,11 @@ def test_debounce(value, read):
     assert Settings.parse({"debounce": value}) == (Settings(debounce=read), [])
 
 
+@pytest.mark.parametrize("value", CONTEXT)
+def test_context(value):
+    assert Settings.parse({"context": value}) == (Settings(context=value), [])
+
+
 @pytest.mark.parametrize(
     ("options", "named"),
     [
@@ -82,6 +89,8 @@ def test_debounce(value, read):
         ({"multiline": ["auto"]}, "parrotlet.multiline"),
         ({"debounce": -1}, "parrotlet.debounce: expected 'auto', 'manual' or milliseconds from 0"),
         ({"debounce": "fast"}, "parrotlet.debounce"),
+        ({"context": 9}, "parrotlet.context: expected 'auto', 'off', 'imports', 'similar' or"),
+        ({"context": ["all"]}, "parrotlet.context"),
         ({"debounce": True}, "parrotlet.debounce"),
         ({"debounce": 10**400}, "parrotlet.debounce"),
         ({"debounce": float("nan")}, "parrotlet.debounce"),
@@ -151,6 +160,7 @@ def test_anything_gives_settings(options):
     assert isinstance(settings.model, str)
     assert settings.multiline in ("auto", "always", "never")
     assert settings.debounce in ("auto", "manual") or 0 <= settings.debounce <= LONGEST_WAIT
+    assert settings.context in CONTEXT
     assert settings.minimum_score is None or settings.minimum_score <= 0
     assert all(isinstance(glob, str) for glob in settings.exclude)
     assert all(len(message) < 250 for message in messages)

@@ -342,6 +342,7 @@ def _release(arguments: argparse.Namespace) -> int:
 def _register_bench(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     from .benchmarks.arguments import (
         add_adapt_arguments,
+        add_context_arguments,
         add_corpus_arguments,
         add_input_arguments,
         add_speculation_arguments,
@@ -373,12 +374,23 @@ def _register_bench(subparsers: argparse._SubParsersAction[argparse.ArgumentPars
     typing = subjects.add_parser("typing", help="typing of held-out files: the keys spared")
     add_typing_arguments(typing)
     typing.set_defaults(run=_bench_typing)
+    context = subjects.add_parser("context", help="what text of other files gains, and its cost")
+    add_context_arguments(context)
+    context.set_defaults(run=_bench_context)
 
 
 def _bench_typing(arguments: argparse.Namespace) -> int:
     if _missing("pyarrow", "rapidfuzz"):
         return 2
     from .benchmarks.replay import main
+
+    return main(arguments)
+
+
+def _bench_context(arguments: argparse.Namespace) -> int:
+    if _missing("pyarrow", "rapidfuzz"):
+        return 2
+    from .benchmarks.context import main
 
     return main(arguments)
 

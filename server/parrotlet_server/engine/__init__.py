@@ -3,12 +3,13 @@
 from .cache import Found, SuggestionCache
 from .engine import Engine, never
 from .foresight import next_request
-from .types import Completion, Request, Suggestion
+from .types import Completion, Related, Request, Suggestion
 
 __all__ = [
     "Completion",
     "Engine",
     "Found",
+    "Related",
     "Request",
     "Suggestion",
     "SuggestionCache",

@@ -8,13 +8,13 @@ Both are functions of the request alone.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from parrotlet_tokenizer import CodeTokenizer, Header
 from parrotlet_tokenizer.prompt import serving_head
 from parrotlet_tokenizer.specials import END_OF_TEXT_ID
 
-from .types import Request
+from .types import Related, Request
 
 SUFFIX_TOKENS = 192
 HEALING_TOKENS = 16
@@ -56,9 +56,29 @@ def build_prompt(
     header = Header(quality=quality, path=_path(request.path, context_length // 8))
     suffix = _suffix(tokenizer, request.suffix, min(SUFFIX_TOKENS, context_length // 4))
     head = serving_head(tokenizer, header, suffix)
+    if request.related:
+        # half of what is left is the prefix's own
+        most = min(request.related_tokens, context_length // 4, (room - len(head)) // 2)
+        related = _related(tokenizer, request.related, most)
+        head = serving_head(tokenizer, replace(header, related=related), suffix)
     ids, rest = _prefix(tokenizer, request.prefix, room - len(head), context_length)
     ids = [*head, *ids] or [END_OF_TEXT_ID]  # the model needs something to go on from
     return Prompt(ids, rest, limit)
+
+
+def _related(
+    tokenizer: CodeTokenizer, related: tuple[Related, ...], budget: int
+) -> tuple[tuple[str, str], ...]:
+    """Paths and texts of other files, in at most `budget` tokens; the most important stay last."""
+    kept: list[tuple[str, str]] = []
+    for one in reversed(related):
+        path, text, used = _path(one.path, 80) or "", _clean(one.text), 0
+        while text and (used := 1 + len(tokenizer.encode(f"{path}\n{text}"))) > budget:
+            text = text[: text.rfind("\n", 0, len(text) * max(0, budget) // used) + 1]
+        if text:
+            kept.append((path, text))
+            budget -= used
+    return tuple(reversed(kept))
 
 
 def _path(path: str | None, characters: int) -> str | None:

@@ -9,6 +9,19 @@ Multiline = Literal["auto", "always", "never"]
 
 
 @dataclass(frozen=True)
+class Related:
+    """Text of another file.
+
+    Attributes:
+        path: of the file.
+        text: in whole lines.
+    """
+
+    path: str
+    text: str
+
+
+@dataclass(frozen=True)
 class Request:
     """A place in a text where a completion is wanted.
 
@@ -24,6 +37,8 @@ class Request:
             as writing the first did.
         comments: whether to complete inside comments.
         strings: whether to complete inside string literals.
+        related: text of other files, the most important last.
+        related_tokens: most tokens that it takes of the prompt.
     """
 
     prefix: str
@@ -35,6 +50,8 @@ class Request:
     candidates: int = 1
     comments: bool = True
     strings: bool = True
+    related: tuple[Related, ...] = ()
+    related_tokens: int = 256
 
 
 @dataclass(frozen=True)
@@ -68,7 +85,8 @@ class Completion:
         generated_tokens: tokens that the model wrote.
         seconds: wall time.
         others: further suggestions, each another text, the surest first, where the request asks
-            for them. `suggestion` is the same with and without them.
+            for them. Where there is a suggestion without them,
+            it is `suggestion` with them too.
         passes: runs of the model for what it wrote, fewer than tokens where drafts were right.
         drafted_tokens: tokens of drafts out of the text that the model read.
         accepted_tokens: of these, those that were what the model writes.

@@ -6,13 +6,14 @@ end of a file without a final newline and walks the whole text for each typed ch
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from lsprotocol import types
 
+from .edits import RecentEdits
 from .lines import Encoding, join_pairs, line_end, split_at, split_lines, width, without_surrogates
 
 PYTHON_SUFFIXES = (".py", ".pyi")
@@ -77,10 +78,14 @@ class Document:
         """The whole text."""
         return "".join(self._lines)
 
+    def lines(self) -> list[str]:
+        """The lines, each with its line end; a copy that later edits leave alone."""
+        return list(self._lines)
+
     @property
     def path(self) -> str:
         """The path in its URI, with forward slashes."""
-        return unquote(parts(self.uri).path)
+        return path_of(self.uri)
 
     @property
     def is_python(self) -> bool:
@@ -130,11 +135,17 @@ class Document:
 
 
 class Documents:
-    """The documents that the client has opened."""
+    """The documents that the client has opened.
+
+    Attributes:
+        encoding: of positions.
+        edits: the last places that were edited.
+    """
 
     def __init__(self) -> None:
         """Starts with none."""
         self.encoding: Encoding = "utf-16"
+        self.edits = RecentEdits()
         self._open: dict[str, Document] = {}
 
     def open(self, item: types.TextDocumentItem) -> None:
@@ -147,6 +158,7 @@ class Documents:
         if document is not None:
             for change in changes:
                 document.apply(change)
+                self.edits.note(uri, change)
 
     def close(self, uri: str) -> None:
         """Takes a ``textDocument/didClose``."""
@@ -159,6 +171,15 @@ class Documents:
     def get(self, uri: str) -> Document | None:
         """The open document of that name."""
         return self._open.get(uri)
+
+    def __iter__(self) -> Iterator[Document]:
+        """All open documents, those opened last last."""
+        return iter(list(self._open.values()))
+
+
+def path_of(uri: str) -> str:
+    """The path in a URI, with forward slashes."""
+    return unquote(parts(uri).path)
 
 
 def relative_path(uri: str, folders: Iterable[str]) -> str | None:
@@ -174,12 +195,18 @@ def relative_path(uri: str, folders: Iterable[str]) -> str | None:
     """
     if parts(uri).scheme not in {"file", "vscode-remote", "vscode-notebook-cell"}:
         return None
-    path = unquote(parts(uri).path)
-    roots = [unquote(parts(folder).path).rstrip("/") + "/" for folder in folders if folder]
-    inside = [root for root in roots if path.startswith(root)]
-    if inside:
-        return path[len(max(inside, key=len)) :] or None
+    path = path_of(uri)
+    inside = below(path, [found for folder in folders if (found := path_of(folder))])
+    if inside is not None:
+        return inside or None
     return PurePosixPath(path).name or None
+
+
+def below(path: str, folders: Iterable[str]) -> str | None:
+    """The part of `path` below the deepest of `folders`; None where it lies in none of them."""
+    roots = [folder.rstrip("/") + "/" for folder in folders]
+    inside = [root for root in roots if path.startswith(root)]
+    return path[len(max(inside, key=len)) :] if inside else None
 
 
 def parts(uri: str) -> SplitResult:

@@ -177,8 +177,8 @@ class Protocol(LanguageServerProtocol):
             return fallback(**fields, **({"id": data["id"]} if "id" in data else {}))
         if method == types.CANCEL_REQUEST and not isinstance(data["params"]["id"], int | str):
             raise TypeError("an id is a number or a string")
-        if method == types.TEXT_DOCUMENT_DID_CHANGE:
-            for change in data["params"]["contentChanges"]:
+        if method in (types.TEXT_DOCUMENT_DID_CHANGE, types.NOTEBOOK_DOCUMENT_DID_CHANGE):
+            for change in _text_changes(data["params"]):
                 if change.get("range") is None:
                     change.pop("range", None)
         try:
@@ -243,6 +243,26 @@ class Protocol(LanguageServerProtocol):
         """Forgets the text."""
         self._server.documents.close(params.text_document.uri)
 
+    @lsp_method(types.NOTEBOOK_DOCUMENT_DID_OPEN)
+    def lsp_notebook_document__did_open(self, params: types.DidOpenNotebookDocumentParams) -> None:
+        """Keeps the cells."""
+        self._server.session.notebooks.open(params)
+
+    @lsp_method(types.NOTEBOOK_DOCUMENT_DID_CHANGE)
+    def lsp_notebook_document__did_change(
+        self, params: types.DidChangeNotebookDocumentParams
+    ) -> None:
+        """Changes the cells."""
+        if 0 < self._server.session.notebooks.change(params) <= _KEY:
+            self._server.session.typed()
+
+    @lsp_method(types.NOTEBOOK_DOCUMENT_DID_CLOSE)
+    def lsp_notebook_document__did_close(
+        self, params: types.DidCloseNotebookDocumentParams
+    ) -> None:
+        """Forgets the cells."""
+        self._server.session.notebooks.close(params)
+
 
 _MOST_DONE = 100
 
@@ -254,9 +274,18 @@ _KEY = 2
 
 _NEEDED = {
     "general": ("positionEncodings",),
+    "notebookDocument": ("synchronization",),
     "window": ("workDoneProgress",),
     "workspace": ("configuration", "didChangeConfiguration", "workspaceFolders"),
 }
+
+
+def _text_changes(params: dict[str, Any]) -> list[dict[str, Any]]:
+    """The changes of text in a ``didChange`` of a document or a notebook."""
+    if "contentChanges" in params:
+        return list(params["contentChanges"])
+    cells = params["change"].get("cells") or {}
+    return [change for cell in cells.get("textContent") or [] for change in cell["changes"]]
 
 
 def _needed(capabilities: dict[str, Any]) -> dict[str, Any]:

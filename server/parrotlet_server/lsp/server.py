@@ -18,6 +18,7 @@ from .documents import Documents
 from .guards import Protocol, converter
 from .items import ACCEPTED, inline_item, popup_item
 from .loading import Load
+from .notebooks import SYNC
 from .session import Session
 from .settings import SECTION
 
@@ -36,7 +37,13 @@ class ParrotletServer(LanguageServer):
 
         `load` is how engines are had that several servers share.
         """
-        super().__init__("parrotlet", version(), protocol_cls=Protocol, converter_factory=converter)
+        super().__init__(
+            "parrotlet",
+            version(),
+            protocol_cls=Protocol,
+            converter_factory=converter,
+            notebook_document_sync=SYNC,
+        )
         self.documents = Documents()
         self.session = Session(Client(self), self.documents, self._folders, model, load)
         self.hang_up: Callable[[], None] = lambda: None

@@ -22,9 +22,11 @@ from parrotlet_server.engine import (
 from parrotlet_server.engine.completer import EndpointError, open_completer
 
 from .client import Client
-from .documents import Document, Documents, Place, plain, relative_path
+from .context import CrossFile
+from .documents import Document, Documents, Place, path_of, plain, relative_path
 from .exclusion import holds_secrets, is_excluded
 from .loading import Load, ModelLoader
+from .notebooks import Notebooks
 from .pacing import Pause, Rhythm
 from .settings import SECTION, Settings, inner
 from .usage import Usage
@@ -113,6 +115,8 @@ class Session:
 
     def __post_init__(self) -> None:
         self.loader = ModelLoader(self.client, self.load or open_completer)
+        self.notebooks = Notebooks(self.documents)
+        self._context = CrossFile(self.documents, self.notebooks, self.folders)
         self._worker: Worker[Request, Completion | None] = Worker(self._work)
         self._cache = SuggestionCache()
         self._foreseen: set[int] = set()
@@ -190,10 +194,13 @@ class Session:
         if not self._allows(document):
             return None
         place = document.place(start, end)
+        around = self.notebooks.around(uri, place)
+        if around is None:
+            return None
         request = Request(
-            prefix=place.prefix + plain(inserted),
-            suffix=place.suffix,
-            path=relative_path(uri, self.folders()),
+            prefix=around[0] + plain(inserted),
+            suffix=around[1],
+            path=relative_path(self.notebooks.file(uri), self.folders()),
             document=uri,
             multiline=self.settings.multiline,
             comments=self.settings.comments,
@@ -202,6 +209,7 @@ class Session:
         )
         self._stay_idle()
         started = time.monotonic()
+        request = await self._context.with_related(request, self.settings)
         known = self._recall(request)
         if known is None and self.settings.debounce == "manual" and not explicit:
             return None  # only what the user has asked for is shown on as it is typed
@@ -235,9 +243,10 @@ class Session:
         """Whether the settings allow suggestions in `document`."""
         if not self.settings.enable or not document.is_python:
             return False
-        if holds_secrets(document.path):
+        file = self.notebooks.file(document.uri)
+        if holds_secrets(document.path) or holds_secrets(path_of(file)):
             return False
-        path = relative_path(document.uri, self.folders())
+        path = relative_path(file, self.folders())
         return path is None or not is_excluded(path, self.settings.exclude)
 
     def statistics(self) -> dict[str, Any]:

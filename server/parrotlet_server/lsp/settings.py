@@ -8,10 +8,20 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 from parrotlet_server.engine.completer import PROMPTS, BackendOptions
+from parrotlet_server.engine.context import Part
 
 from .exclusion import check_globs
 
 SECTION = "parrotlet"
+CONTEXT: dict[str, tuple[Part, ...]] = {
+    "off": (),
+    "imports": ("imports",),
+    "similar": ("similar",),
+    "all": ("imports", "similar"),
+    "auto": ("similar",),  # what pays with the bundled model, `parrotlet bench context`
+}
+"""Parts of other files' text that each value of `Settings.context` stands for."""
+
 LONGEST_WAIT = 10_000
 """Milliseconds; the most that `Settings.debounce` may be."""
 LONGEST_TIMEOUT = 120
@@ -47,6 +57,9 @@ class Settings:
         endpoint_model: of "openai": the model's name there; empty sends none.
         endpoint_prompt: of "openai": as `BackendOptions.prompt`.
         endpoint_timeout: of "openai": seconds until an answer has to be complete.
+        context: which text of other files a prompt holds: "imports", the definitions that the file
+            imports; "similar", passages like what is being written; "all", both; "auto", what
+            pays; "off", none.
     """
 
     enable: bool = True
@@ -66,6 +79,7 @@ class Settings:
     endpoint_model: str = ""
     endpoint_prompt: str = "tokens"
     endpoint_timeout: float = 10.0
+    context: Literal["auto", "off", "imports", "similar", "all"] = "auto"
 
     @classmethod
     def parse(cls, options: object) -> tuple[Settings, list[str]]:
@@ -194,6 +208,12 @@ def _timeout(value: object) -> float:
     return number
 
 
+def _context(value: object) -> str:
+    if not isinstance(value, str) or value not in CONTEXT:
+        raise ValueError("'auto', 'off', 'imports', 'similar' or 'all'")
+    return value
+
+
 def _score(value: object) -> float:
     number = _number(value)
     if number is None or number > 0:
@@ -230,6 +250,7 @@ _READERS: dict[str, Callable[[object], Any]] = {
     "comments": _flag,
     "strings": _flag,
     "exclude": _globs,
+    "context": _context,
     "popup": _flag,
     "statistics": _flag,
     "prefetch": _flag,

@@ -197,3 +197,36 @@ def add_typing_arguments(parser: argparse.ArgumentParser) -> None:
         help="least scores at which suggestions are shown, in turn (default: %(default)s)",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
+
+
+def add_context_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `parrotlet bench context`."""
+    parser.add_argument(
+        "--holdout", type=Path, default=Path("corpora/holdout"), metavar="DIR", help="%(default)s"
+    )
+    parser.add_argument("--model", metavar="MODEL", help="default: the bundled one")
+    parser.add_argument("--threads", type=int, metavar="N", help="default: as served")
+    parser.add_argument(
+        "--cursors", type=int, default=300, metavar="N", help="places (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--tokens",
+        type=int,
+        default=256,
+        metavar="N",
+        help="of a prompt for text of other files (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--open",
+        type=int,
+        default=6,
+        metavar="N",
+        help="other files of the same folder that count as open (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--all",
+        action="store_true",
+        help="also places whose file imports nothing of its repository",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the choice of places")
+    parser.add_argument("--progress", action="store_true", help="tell how many are done")

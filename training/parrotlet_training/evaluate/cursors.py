@@ -116,7 +116,7 @@ def draw(corpus: Path, per_kind: int = PER_KIND, seed: int = 0) -> list[Cursor]:
     if per_kind < 1:
         raise CursorError(f"{per_kind} cursors of each kind are none: give 1 or more")
     files: dict[str, list[tuple[str, dict[str, list[Cursor]]]]] = {}
-    for repository, commit, path, text in _documents(corpus):
+    for repository, commit, path, text in documents(corpus):
         if not is_held_out(repository):
             raise CursorError(f"{corpus} is not of the hold-out: it holds {repository}")
         digest = _sha256(text)
@@ -321,7 +321,7 @@ def texts(corpus: Path, cursors: Sequence[Cursor] | None = None) -> Joined:
     cursors = load() if cursors is None else cursors
     wanted = {(cursor.repository, cursor.path) for cursor in cursors}
     found: dict[tuple[str, str], dict[str, str]] = {}
-    for repository, _, path, text in _documents(corpus):
+    for repository, _, path, text in documents(corpus):
         if (repository, path) in wanted:
             found.setdefault((repository, path), {})[_sha256(text)] = text
     places = []
@@ -358,7 +358,7 @@ def make(corpus: Path, file: Path = CURSORS, per_kind: int = PER_KIND, seed: int
     return [*lines, f"written to {file}"]
 
 
-def _documents(corpus: Path) -> Iterator[tuple[str, str, str, str]]:
+def documents(corpus: Path) -> Iterator[tuple[str, str, str, str]]:
     """Repository, commit, path and text of each document, a row group at a time."""
     files = shard_files(corpus, SPLIT)
     if not files:

@@ -1,0 +1,85 @@
+"""`parrotlet bench context`: its measurements on a model that knows its files by heart."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from parrotlet_server.cli import main
+from parrotlet_training.benchmarks.context import VARIANTS, Bench, Place, Table, report
+
+from ..support.tiny_model import DOCUMENTS, tiny_bundle
+
+FILES = {f"pkg/{path}": text for path, text in DOCUMENTS.items()} | {"pkg/__init__.py": ""}
+TEXT = "from .inventory import Inventory\n\n\n" + DOCUMENTS["shapes.py"]
+
+
+@pytest.fixture(scope="module")
+def bench():
+    return Bench(str(tiny_bundle()), 1, 64, 3)
+
+
+def place(text, offset, path="pkg/new.py"):
+    return Place("owner/name", path, text, offset, FILES)
+
+
+def test_what_is_known_by_heart_costs_few_bits(bench):
+    text = DOCUMENTS["shapes.py"]
+    known = bench.ask(place(text, text.index("side * side"), "shapes.py"), ())
+    assert known.exact
+    assert known.similarity == 1
+    assert not known.shown
+    odd = text.replace("side * side", "zebra // 31")
+    unknown = bench.ask(place(odd, odd.index("zebra // 31"), "shapes.py"), ())
+    assert not unknown.exact
+    assert unknown.bits / unknown.size > 4 * known.bits / known.size
+    assert math.isfinite(unknown.bits)
+
+
+def test_bits_are_of_the_rest_of_the_line_and_of_what_is_taken_back(bench):
+    text = DOCUMENTS["shapes.py"]
+    offset = text.index("e * side") + len("e * s")  # inside a word
+    answer = bench.ask(place(text, offset, "shapes.py"), ())
+    assert answer.size >= len("ide\n")
+    assert answer.bits > 0
+
+
+def test_text_of_other_files_comes_in(bench):
+    at = TEXT.index("return side") + 7
+    plain = bench.ask(place(TEXT, at), ())
+    told = bench.ask(place(TEXT, at), VARIANTS["imports"])
+    assert told.shown
+    assert plain.prompt_tokens < told.prompt_tokens <= plain.prompt_tokens + 64
+    like = bench.ask(place(TEXT, at), VARIANTS["similar"])
+    assert like.prompt_tokens >= plain.prompt_tokens
+
+
+def test_the_true_line_is_not_looked_at(bench):
+    """Of two places that differ in the line to be guessed alone, the same text is chosen."""
+    one = TEXT.index("return side") + 7
+    other = TEXT.replace("return side * side", "return Inventory().items")
+    told = [bench.ask(place(text, one), VARIANTS["both"]) for text in (TEXT, other)]
+    assert told[0].prompt_tokens == told[1].prompt_tokens
+
+
+def test_it_reports(bench):
+    table = Table()
+    for number in range(3):
+        at = TEXT.index("return") + 7 + number
+        table.groups.append(f"owner/{number}")
+        for name, parts in VARIANTS.items():
+            table.answers[name].append(bench.ask(place(TEXT, at), parts))
+    lines = list(report(table))
+    assert lines[0].startswith("3 places of 3 repositories; the file alone: ")
+    assert [line.split()[0] for line in lines[1:]] == ["imports", "similar", "both", *VARIANTS]
+    assert "shown at 3 places" in lines[-1]
+
+
+def test_bad_input_gives_one_line(tmp_path, capsys):
+    assert main(["bench", "context", "--holdout", str(tmp_path)]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("parrotlet: ")
+    assert error.count("\n") == 1
+    assert main(["bench", "context", "--tokens", "0"]) == 1
+    assert "--tokens is 1 or more" in capsys.readouterr().err

@@ -1,0 +1,311 @@
+"""Text of other files in the prompt: what it gains at held-out places, and what it costs.
+
+At each place the engine is asked for the rest of the line several times: with the file alone, with
+the definitions that it imports from its repository, with passages of other files that are like the
+lines above the cursor, and with both. As the other open files count some of the same folder. Told
+are, each as the paired difference to the file alone: exact lines, edit similarity, and bits per
+byte of the true rest of the line, which also show what greedy decoding does not; and the cost, in
+tokens of the prompt and in milliseconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import posixpath
+import random
+import statistics
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from rapidfuzz.distance import Levenshtein
+
+from parrotlet_server.bundle import BundleError
+from parrotlet_server.engine import Completion, Engine, Request, never
+from parrotlet_server.engine.context import PARTS, Part, Passage, Sources, choose
+from parrotlet_server.engine.decode import Decoder
+from parrotlet_server.engine.engine import suggestion_of
+from parrotlet_server.engine.place import Place as Cursor
+from parrotlet_server.engine.prompt import build_prompt
+from parrotlet_server.engine.stopping import stopping_at
+from parrotlet_server.engine.vocabulary import Vocabulary
+
+from ..evaluate.cursors import CursorError, documents, texts
+from ..evaluate.figures import Figure, difference
+
+VARIANTS: Mapping[str, tuple[Part, ...]] = {
+    "none": (),
+    "imports": ("imports",),
+    "similar": ("similar",),
+    "both": PARTS,
+}
+ROOTS = ("", "src", "lib")
+
+
+@dataclass(frozen=True)
+class Place:
+    """A place of the hold-out with its repository.
+
+    Attributes:
+        repository: ``owner/name``.
+        path: of the file in it.
+        text: of the file.
+        offset: of the cursor, in characters.
+        files: text of each file of the repository, by path.
+    """
+
+    repository: str
+    path: str
+    text: str
+    offset: int
+    files: Mapping[str, str]
+
+    @property
+    def request(self) -> Request:
+        """The question for the rest of the line."""
+        return Request(
+            self.text[: self.offset],
+            self.text[self._end :],
+            path=self.path,
+            document=self.path,
+            multiline="never",
+        )
+
+    @property
+    def wanted(self) -> str:
+        """The rest of the line."""
+        return self.text[self.offset : self._end].rstrip()
+
+    @property
+    def _end(self) -> int:
+        end = self.text.find("\n", self.offset)
+        return len(self.text) if end < 0 else end
+
+    def sources(self, most: int) -> Sources:
+        """The repository, of which `most` files of the same folder count as open."""
+        folder = posixpath.dirname(self.path)
+        others = [one for one in self.files if posixpath.dirname(one) == folder]
+        others = sorted(one for one in others if one != self.path)
+        random.Random(self.path).shuffle(others)
+        passages = [Passage(one, self.files[one]) for one in others[:most]]
+        return Sources(self.files.get, ROOTS, passages)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of one variant at one place.
+
+    Attributes:
+        exact: whether the suggestion is the rest of the line.
+        similarity: 1 - Levenshtein distance / length of the longer one.
+        bits: of the true rest of the line and its end.
+        size: bytes of these.
+        prompt_tokens: length of the prompt.
+        seconds: that the engine took, from an empty state.
+        choosing: seconds that the choice of the text took.
+        shown: whether there was any text of other files.
+    """
+
+    exact: bool
+    similarity: float
+    bits: float
+    size: int
+    prompt_tokens: int
+    seconds: float
+    choosing: float
+    shown: bool
+
+
+@dataclass
+class Table:
+    """Answers of each variant, at the same places in the same order.
+
+    Attributes:
+        groups: the repository of each place.
+        answers: by variant.
+    """
+
+    groups: list[str] = field(default_factory=list)
+    answers: dict[str, list[Answer]] = field(
+        default_factory=lambda: {name: [] for name in VARIANTS}
+    )
+
+    def gains(self, variant: str) -> tuple[Figure, Figure, Figure]:
+        """Exact lines, edit similarity, bits of a byte: `variant` less the file alone."""
+        before, after = self.answers["none"], self.answers[variant]
+        return (
+            self._difference("exact match", *([one.exact for one in s] for s in (before, after))),
+            self._difference(
+                "edit similarity", *([one.similarity for one in s] for s in (before, after))
+            ),
+            self._difference(
+                "bits per byte", *([one.bits / one.size for one in s] for s in (before, after))
+            ),
+        )
+
+    def _difference(self, name: str, before: Sequence[float], after: Sequence[float]) -> Figure:
+        return difference(name, before, after, self.groups, "lines", "repositories")
+
+
+class Bench:
+    """A model, asked with and without text of other files."""
+
+    def __init__(self, model: str | None, threads: int | None, tokens: int, most: int) -> None:
+        """Loads `model`, as for `Engine.load`; `tokens` is the budget, `most` of open files."""
+        self._loaded = Engine.load(model, threads)
+        self._quality = self._loaded.bundle.manifest.best_quality if self._loaded.bundle else None
+        self._decoder = Decoder(self._loaded.backend, Vocabulary(self._loaded.tokenizer))
+        self._tokens = tokens
+        self._most = most
+
+    def ask(self, place: Place, parts: Sequence[Part]) -> Answer:
+        """The answer at `place` with the `parts` of other files' text."""
+        start = time.perf_counter()
+        request = place.request
+        if parts:
+            sources = place.sources(self._most)
+            related = choose(
+                request.prefix, request.suffix, place.path, sources, self._tokens, parts
+            )
+            request = replace(request, related=related, related_tokens=self._tokens)
+        choosing = time.perf_counter() - start
+        completion, bits, size = self._complete(request, place.wanted + "\n")
+        suggested = completion.suggestion.text if completion.suggestion else ""
+        return Answer(
+            suggested == place.wanted,
+            Levenshtein.normalized_similarity(place.wanted, suggested),
+            bits,
+            size,
+            completion.prompt_tokens,
+            completion.seconds,
+            choosing,
+            bool(request.related),
+        )
+
+    def _complete(self, request: Request, wanted: str) -> tuple[Completion, float, int]:
+        """The completion from an empty state, bits of `wanted`, and bytes that they are of.
+
+        The piece of the text before the cursor that the engine takes back is among both.
+        """
+        backend, tokenizer = self._loaded.backend, self._loaded.tokenizer
+        prompt = build_prompt(tokenizer, request, backend.context_length, self._quality)
+        state, where = backend.new_state(), Cursor.of(request)
+        start = time.perf_counter()
+        stopping = stopping_at(where, request.multiline)
+        decoded = self._decoder.run(prompt, state, 0, stopping, never)
+        suggestion, reason = suggestion_of(where, decoded)
+        seconds = time.perf_counter() - start
+        text = prompt.rest.decode("utf-8", "replace") + wanted
+        target = tokenizer.encode(text)[: backend.context_length - len(prompt.ids)]
+        # the state still holds the prompt
+        tokens = [prompt.ids[-1], *target[:-1]]
+        rows = backend.evaluate_rows(state, len(prompt.ids) - 1, tokens, len(target))
+        logits = rows.astype(np.float64)
+        top = logits.max(axis=1, keepdims=True)
+        totals = top[:, 0] + np.log(np.exp(logits - top).sum(axis=1))
+        chosen = logits[np.arange(len(target)), target]
+        size = len(b"".join(tokenizer.token_bytes[token] for token in target))
+        done = Completion(suggestion, reason, prompt_tokens=len(prompt.ids), seconds=seconds)
+        return done, float((totals - chosen).sum()) / math.log(2), size
+
+
+def places(holdout: Path, number: int, seed: int, every: bool) -> list[Place]:
+    """Up to `number` places, in an order fixed by the seed.
+
+    Unless `every`, only of files that import something that can be found in their repository:
+    elsewhere no part but the passages can say anything.
+
+    Raises:
+        CursorError: if there is no hold-out.
+    """
+    joined = list(texts(holdout).places)
+    random.Random(seed).shuffle(joined)
+    files: dict[str, dict[str, str]] = {}
+    for repository, _, path, text in documents(holdout):
+        files.setdefault(repository, {})[path] = text
+    found: list[Place] = []
+    for cursor, text in joined:
+        if len(found) == number:
+            break
+        own = files[cursor.repository]
+        place = Place(cursor.repository, cursor.path, text, cursor.offset, own)
+        before, after = text[: cursor.offset], text[cursor.offset :]
+        if every or choose(before, after, cursor.path, Sources(own.get, ROOTS), 10_000):
+            found.append(place)
+    if not found:
+        raise CursorError(f"{holdout} holds none of the cursors")
+    return found
+
+
+def report(table: Table) -> Iterator[str]:
+    """The gains, then the costs."""
+    plain = table.answers["none"]
+    number = len(plain)
+    yield (
+        f"{number} places of {len(set(table.groups))} repositories; the file alone: "
+        f"{100 * statistics.fmean(one.exact for one in plain):.1f} % exact, similarity "
+        f"{statistics.fmean(one.similarity for one in plain):.3f}, "
+        f"{statistics.fmean(one.bits / one.size for one in plain):.3f} bits per byte"
+    )
+    for name in VARIANTS:
+        if name == "none":
+            continue
+        exact, similarity, bits = table.gains(name)
+        yield (
+            f"{name:<9} exact {_signed(exact, 100, 1)} points, similarity "
+            f"{_signed(similarity, 1, 3)}, bits per byte {_signed(bits, 1, 3)}"
+        )
+    for name, answers in table.answers.items():
+        yield (
+            f"{name:<9} shown at {sum(one.shown for one in answers)} places; median prompt "
+            f"{statistics.median(one.prompt_tokens for one in answers):.0f} tokens, "
+            f"{1000 * statistics.median(one.seconds for one in answers):.0f} ms from an empty "
+            f"state, {1000 * statistics.median(one.choosing for one in answers):.1f} ms to choose"
+        )
+
+
+def _signed(figure: Figure, scale: float, digits: int) -> str:
+    value, low, high = (f"{scale * x:+.{digits}f}" for x in (figure.value, figure.low, figure.high))
+    return f"{value} [{low}, {high}]"
+
+
+def run(arguments: argparse.Namespace) -> Iterator[str]:
+    """The report, line by line.
+
+    Raises:
+        BundleError: if there is no such model.
+        CursorError: if there is no hold-out.
+    """
+    asked = places(arguments.holdout, arguments.cursors, arguments.seed, arguments.all)
+    bench = Bench(arguments.model, arguments.threads, arguments.tokens, arguments.open)
+    table = Table()
+    for number, place in enumerate(asked):
+        table.groups.append(place.repository)
+        names = list(VARIANTS)
+        turn = number % len(names)  # none is always the one that finds the caches cold
+        for name in names[turn:] + names[:turn]:
+            table.answers[name].append(bench.ask(place, VARIANTS[name]))
+        if arguments.progress and (number + 1) % 25 == 0:
+            sys.stderr.write("\n".join(report(table)) + "\n")
+            sys.stderr.flush()
+    yield from report(table)
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Runs `parrotlet bench context`."""
+    try:
+        if arguments.cursors < 1:
+            raise CursorError("--cursors is 1 or more")
+        if arguments.tokens < 1:
+            raise CursorError("--tokens is 1 or more")
+        for line in run(arguments):
+            sys.stdout.write(line + "\n")
+            sys.stdout.flush()
+    except (CursorError, BundleError) as error:
+        sys.stderr.write(f"parrotlet: {error}\n")
+        return 1
+    return 0
