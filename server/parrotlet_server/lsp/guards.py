@@ -162,7 +162,7 @@ class Protocol(LanguageServerProtocol):
         if method == types.CANCEL_REQUEST and not isinstance(data["params"]["id"], int | str):
             raise TypeError("an id is a number or a string")
         if method in (types.TEXT_DOCUMENT_DID_CHANGE, types.NOTEBOOK_DOCUMENT_DID_CHANGE):
-            for change in _text_changes(data["params"]):
+            for change in _text_changes(method, data["params"]):
                 if change.get("range") is None:
                     change.pop("range", None)
         try:
@@ -254,9 +254,9 @@ _NEEDED = {
 }
 
 
-def _text_changes(params: dict[str, Any]) -> list[dict[str, Any]]:
+def _text_changes(method: str, params: dict[str, Any]) -> list[dict[str, Any]]:
     """The changes of text in a ``didChange`` of a document or a notebook."""
-    if "contentChanges" in params:
+    if method == types.TEXT_DOCUMENT_DID_CHANGE:
         return list(params["contentChanges"])
     cells = params["change"].get("cells") or {}
     return [change for cell in cells.get("textContent") or [] for change in cell["changes"]]
