@@ -218,6 +218,10 @@ class Session:
         """The user took the suggestion of that `Answer.number`."""
         self.counters.accepted += self.usage.accepted(number)
 
+    def opened(self, uri: str) -> None:
+        """Takes note of a document that came."""
+        self._context.warm(uri, self.settings)
+
     def typed(self) -> None:
         """Takes note of a key that changed a document."""
         self.rhythm.key(asyncio.get_running_loop().time())
