@@ -122,9 +122,8 @@ class CrossFile:
         async with self._turn:  # the files are one thread's at a time
             if self._asked.get(uri) != block:
                 return  # the cursor is elsewhere by now
-            work = self._work(request, block)
             try:
-                related = await in_thread(work)
+                related = await in_thread(self._work(request, block))
             except Exception as error:
                 logger.error("no context: %s: %s", type(error).__name__, error)
                 logger.debug("choosing the context failed", exc_info=True)

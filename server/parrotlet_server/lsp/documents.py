@@ -174,8 +174,11 @@ class Documents:
 
 
 def path_of(uri: str) -> str:
-    """The path in a URI, with forward slashes."""
-    return unquote(urlsplit(uri).path)
+    """The path in a URI, with forward slashes; all of it where it is no URI."""
+    try:
+        return unquote(urlsplit(uri).path)
+    except ValueError:
+        return uri
 
 
 def relative_path(uri: str, folders: Iterable[str]) -> str | None:
