@@ -170,6 +170,34 @@ def test_another_budget_or_rule_chooses_anew(chooser):
     assert chooser.related("main.py", MAIN, context="similar") == ()
 
 
+def test_an_opened_document_is_looked_at_beforehand(chooser):
+    uri = (chooser.folder / "main.py").as_uri()
+
+    async def opened(**settings):
+        chooser.cross_file.warm(uri, Settings(**settings))
+        chooser.cross_file.warm("file:///never.py", Settings(**settings))
+        await asyncio.gather(*chooser.cross_file._tasks)
+
+    asyncio.run(opened(context="off"))
+    assert chooser.cross_file._chosen == {}
+    asyncio.run(opened(context="all"))
+    ((_, related),) = chooser.cross_file._chosen.values()
+    assert related == (TOLD,)
+
+
+@pytest.mark.parametrize("uri", ["file://[", "", "untitled:Untitled-1", "x\0y"])
+def test_odd_names_of_documents_are_passed_over(chooser, uri):
+    chooser.documents.open(types.TextDocumentItem(uri, "python", 1, MAIN))
+    chooser.cross_file.warm("file:///never.py", Settings())
+    assert chooser.related("main.py", MAIN) == (TOLD,)
+
+    async def asked():
+        await chooser.cross_file.with_related(Request(MAIN, "", document=uri), Settings())
+        await asyncio.gather(*chooser.cross_file._tasks)
+
+    asyncio.run(asked())
+
+
 def test_what_is_excluded_goes_at_once(chooser):
     assert chooser.related("main.py", MAIN) == (TOLD,)
     request = Request(MAIN, "", document=(chooser.folder / "main.py").as_uri())

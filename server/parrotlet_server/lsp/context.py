@@ -87,32 +87,43 @@ class CrossFile:
         async with self._order:
             return await self._with_related(request, settings)
 
+    def warm(self, uri: str, settings: Settings) -> None:
+        """Reads beforehand what a document imports, so that its first key need not wait for it."""
+        document = self._documents.get(uri)
+        if document is not None and document.is_python and CONTEXT[settings.context]:
+            request = Request(plain(document.text), "", document=uri)
+            self._start(request, self._block(request, settings))
+
     async def _with_related(self, request: Request, settings: Settings) -> Request:
-        uri, parts = request.document, CONTEXT[settings.context]
-        block = _Block(
-            _header(request.prefix), self._documents.edits.elsewhere(uri), parts, settings.exclude
-        )
+        uri, block = request.document, self._block(request, settings)
         chosen = self._chosen.get(uri)
         if chosen is None or chosen[0] != block:
             if self._asked.get(uri) != block:
-                self._asked[uri] = block
-                task = asyncio.create_task(self._choose(request, block))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
-                await asyncio.wait([task], timeout=PATIENCE)
+                await asyncio.wait([self._start(request, block)], timeout=PATIENCE)
             chosen = self._chosen.get(uri)
         if chosen is None or not chosen[0].allows(block):
             return request
         return replace(request, related=chosen[1])
+
+    def _block(self, request: Request, settings: Settings) -> _Block:
+        elsewhere = self._documents.edits.elsewhere(request.document)
+        parts = CONTEXT[settings.context]
+        return _Block(_header(request.prefix), elsewhere, parts, settings.exclude)
+
+    def _start(self, request: Request, block: _Block) -> asyncio.Task[None]:
+        self._asked[request.document] = block
+        task = asyncio.create_task(self._choose(request, block))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
 
     async def _choose(self, request: Request, block: _Block) -> None:
         uri = request.document
         async with self._turn:  # the files are one thread's at a time
             if self._asked.get(uri) != block:
                 return  # the cursor is elsewhere by now
-            work = self._work(request, block)
             try:
-                related = await in_thread(work)
+                related = await in_thread(self._work(request, block))
             except Exception as error:
                 logger.error("no context: %s: %s", type(error).__name__, error)
                 logger.debug("choosing the context failed", exc_info=True)

@@ -178,7 +178,7 @@ class Protocol(LanguageServerProtocol):
         if method == types.CANCEL_REQUEST and not isinstance(data["params"]["id"], int | str):
             raise TypeError("an id is a number or a string")
         if method in (types.TEXT_DOCUMENT_DID_CHANGE, types.NOTEBOOK_DOCUMENT_DID_CHANGE):
-            for change in _text_changes(data["params"]):
+            for change in _text_changes(method, data["params"]):
                 if change.get("range") is None:
                     change.pop("range", None)
         try:
@@ -230,6 +230,7 @@ class Protocol(LanguageServerProtocol):
     def lsp_text_document__did_open(self, params: types.DidOpenTextDocumentParams) -> None:
         """Keeps the text; pygls's workspace gets none."""
         self._server.documents.open(params.text_document)
+        self._server.session.opened(params.text_document.uri)
 
     @lsp_method(types.TEXT_DOCUMENT_DID_CHANGE)
     def lsp_text_document__did_change(self, params: types.DidChangeTextDocumentParams) -> None:
@@ -280,9 +281,9 @@ _NEEDED = {
 }
 
 
-def _text_changes(params: dict[str, Any]) -> list[dict[str, Any]]:
+def _text_changes(method: str, params: dict[str, Any]) -> list[dict[str, Any]]:
     """The changes of text in a ``didChange`` of a document or a notebook."""
-    if "contentChanges" in params:
+    if method == types.TEXT_DOCUMENT_DID_CHANGE:
         return list(params["contentChanges"])
     cells = params["change"].get("cells") or {}
     return [change for cell in cells.get("textContent") or [] for change in cell["changes"]]

@@ -234,6 +234,10 @@ class Session:
         if isinstance(number, int):
             self.counters.accepted += self.usage.accepted(*divmod(number, _CANDIDATES))
 
+    def opened(self, uri: str) -> None:
+        """Takes note of a document that came."""
+        self._context.warm(uri, self.settings)
+
     def typed(self) -> None:
         """Takes note of a key that changed a document."""
         self.rhythm.key(asyncio.get_running_loop().time())

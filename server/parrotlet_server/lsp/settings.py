@@ -18,7 +18,7 @@ CONTEXT: dict[str, tuple[Part, ...]] = {
     "imports": ("imports",),
     "similar": ("similar",),
     "all": ("imports", "similar"),
-    "auto": ("similar",),  # what pays with the bundled model, `parrotlet bench context`
+    "auto": ("imports", "similar"),  # what pays with the bundled model: `bench context`
 }
 """Parts of other files' text that each value of `Settings.context` stands for."""
 
