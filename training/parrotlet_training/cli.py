@@ -343,6 +343,7 @@ def _register_bench(subparsers: argparse._SubParsersAction[argparse.ArgumentPars
     from .benchmarks.arguments import (
         add_adapt_arguments,
         add_corpus_arguments,
+        add_engine_arguments,
         add_input_arguments,
         add_speculation_arguments,
         add_training_arguments,
@@ -369,6 +370,17 @@ def _register_bench(subparsers: argparse._SubParsersAction[argparse.ArgumentPars
     drafts = subjects.add_parser("speculation", help="drafts out of the text, with and without")
     add_speculation_arguments(drafts)
     drafts.set_defaults(run=_bench_speculation)
+    engine = subjects.add_parser("engine", help="this engine beside llama.cpp and others")
+    add_engine_arguments(engine)
+    engine.set_defaults(run=_bench_engine)
+
+
+def _bench_engine(arguments: argparse.Namespace) -> int:
+    if _missing("pyarrow", "yaml", "tqdm", "rensa", "detect_secrets", "license_expression"):
+        return 2
+    from .benchmarks.engine.command import main
+
+    return main(arguments)
 
 
 def _bench_speculation(arguments: argparse.Namespace) -> int:
