@@ -4,20 +4,16 @@ A token's weights are read once, so no engine decodes faster than they are read.
 last cache they come from there; hence the bandwidth is measured over as many bytes as the weights
 have, again and again, and for comparison over many more than any cache holds.
 
-Run as a program, ``python bandwidth.py THREADS BYTES…``: it has to start before the thread count
-of the linear algebra library is fixed.
+Run as a program, ``python bandwidth.py THREADS BYTES…``, in an environment that keeps the linear
+algebra library to one thread: each thread here reads a part of its own.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-
-for _name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):
-    os.environ[_name] = "1"  # each thread below reads a part of its own
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,12 +22,17 @@ SECONDS = 0.5
 ROUNDS = 5
 
 
-def _maximum(part: NDArray[np.float32]) -> None:
-    part.max()
+Part = NDArray[np.float32]
 
 
-def _dot(part: NDArray[np.float32]) -> None:
-    np.dot(part, part)
+def _maximum(part: Part, times: int) -> None:
+    for _ in range(times):
+        part.max()
+
+
+def _dot(part: Part, times: int) -> None:
+    for _ in range(times):
+        np.dot(part, part)
 
 
 def bandwidth(size: int, threads: int) -> float:
@@ -44,18 +45,13 @@ def bandwidth(size: int, threads: int) -> float:
     best = 0.0
     with ThreadPoolExecutor(threads) as pool:
         for read in (_maximum, _dot):
-            repeat = 1
+            times = 1
             for _ in range(ROUNDS):
                 begin = time.perf_counter()
-
-                def work(part: NDArray[np.float32]) -> None:
-                    for _ in range(repeat):  # noqa: B023
-                        read(part)  # noqa: B023
-
-                list(pool.map(work, parts))
+                list(pool.map(read, parts, [times] * threads))
                 seconds = time.perf_counter() - begin
-                best = max(best, size * repeat / seconds)
-                repeat = max(1, int(repeat * SECONDS / ROUNDS / seconds))
+                best = max(best, size * times / seconds)
+                times = max(1, int(times * SECONDS / ROUNDS / seconds))
     return best
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -134,7 +135,10 @@ def bandwidths(sizes: Sequence[int], threads: int) -> list[float]:
     """Bytes a second that are read of so many bytes; see `bandwidth`."""
     program = Path(__file__).with_name("bandwidth.py")
     command = [sys.executable, str(program), str(threads), *map(str, sizes)]
-    found: list[float] = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    names = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
+    environment = {**os.environ, **dict.fromkeys(names, "1")}
+    done = subprocess.run(command, check=True, capture_output=True, env=environment)
+    found: list[float] = json.loads(done.stdout)
     return found
 
 

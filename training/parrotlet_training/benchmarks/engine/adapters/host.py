@@ -72,9 +72,9 @@ def main() -> None:
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     adapter: Adapter = importlib.import_module(module).Adapter(model, int(threads), int(context))
-    print(json.dumps({"ready": True}), file=out, flush=True)  # noqa: T201
+    print(json.dumps({"ready": True}), file=out, flush=True)
     for line in sys.stdin:
-        print(json.dumps(answer(adapter, json.loads(line))), file=out, flush=True)  # noqa: T201
+        print(json.dumps(answer(adapter, json.loads(line))), file=out, flush=True)
 
 
 if __name__ == "__main__":
