@@ -32,7 +32,7 @@ class Adapter:
         if keep == 0:
             self.forget()
         elif keep < len(self._held):
-            self._cache.crop(keep)
+            self._cache.crop(keep - len(self._held))  # negative: so many are dropped
             del self._held[keep:]
         chosen = [self._read(prompt[keep:])]
         clock.first()
