@@ -46,7 +46,7 @@ test: setup ## all tests of Python and TypeScript
 # Their own environment: llama.cpp is compiled, which takes some minutes.
 PEERS := .cache/peers/bin/python
 .cache/peers/llama.cpp:
-	[ -x $(PEERS) ] || $(PYTHON) -m venv .cache/peers
+	$(PEERS) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .cache/peers
 	CMAKE_ARGS="-DLLAVA_BUILD=OFF $${CMAKE_ARGS:-}" $(PEERS) -m pip install --quiet --disable-pip-version-check numpy llama-cpp-python==0.3.36
 	touch $@
 

@@ -236,15 +236,15 @@ def _replay(turned: Sequence[tuple[Result, Candidate]], work: Work) -> None:
                 right[result.kind.name] += sum(a == b for a, b in pairs)
             if result.kind.name != OURS:
                 continue
-            for one in session:
+            for number, one in enumerate(session):
                 asked = one.request
-                document = f"{len(result.served)} {asked.document}"  # a new one in each round
                 served = candidate.call(
                     "served",
                     prefix=asked.prefix,
                     suffix=asked.suffix,
                     path=asked.path,
-                    document=document,
+                    document=asked.document,
+                    fresh=number == 0,
                 )
                 result.served[-1].append(served["whole"])
     total = sum(len(one.answer) for one in work.requests)

@@ -117,7 +117,7 @@ def musts(measured: Measured) -> list[Must]:
     )
     idle = measured.server[0].idle
     if idle is not None and work.seconds:
-        found.append(Must("processor use of an idle server", idle, 0.0005, False, _share))
+        found.append(Must("processor use of an idle server", idle, 0.001, False, _share))
     return found
 
 

@@ -37,6 +37,7 @@ class Adapter:
         file = Path(graph) if graph else bundle.model_file
         self._file, self._threads = file, threads
         self._backend = OnnxBackend(file, threads)
+        self._bundle = bundle
         self._engine = Engine(self._backend, bundle.tokenizer, bundle)
         self.forget()
 
@@ -57,8 +58,12 @@ class Adapter:
             chosen.append(int(logits.argmax()))
         return chosen
 
-    def served(self, prefix: str, suffix: str, path: str, document: str) -> dict[str, Any]:
+    def served(
+        self, prefix: str, suffix: str, path: str, document: str, fresh: bool
+    ) -> dict[str, Any]:
         """What an editor would wait for: seconds, and tokens written."""
+        if fresh:
+            self._engine = Engine(self._backend, self._bundle.tokenizer, self._bundle)
         begin = time.perf_counter()
         done = self._engine.complete(Request(prefix, suffix, path=path, document=document))
         return {"whole": time.perf_counter() - begin, "tokens": done.generated_tokens}

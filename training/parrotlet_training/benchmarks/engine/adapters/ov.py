@@ -149,7 +149,7 @@ class _Builder:
         """The rows kept in the state `name`, with those of `new` after them."""
         shape = [1, self._heads, -1, size]
         empty = ops.constant(np.zeros((1, self._heads, 0, size), dtype=np.float32))
-        held = ops.read_value(empty, name, "f32", shape)
+        held = ops.read_value(empty, name, openvino.Type.f32, openvino.PartialShape(shape))
         held = ops.gather(held, self._beam, ops.constant(np.int64(0)))
         rows = ops.concat([held, new], 2)
         self._sinks.append(ops.assign(rows, name))
