@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import ctranslate2
 
 if TYPE_CHECKING:
-    from host import Clock
+    from .host import Clock
 
 
 class Adapter:

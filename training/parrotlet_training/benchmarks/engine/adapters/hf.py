@@ -9,7 +9,7 @@ from reuse import common
 from transformers import AutoModelForCausalLM, DynamicCache
 
 if TYPE_CHECKING:
-    from host import Clock
+    from .host import Clock
 
 
 class Adapter:

@@ -14,7 +14,7 @@ import numpy as np
 from reuse import common
 
 if TYPE_CHECKING:
-    from host import Clock
+    from .host import Clock
 
 
 class Adapter:

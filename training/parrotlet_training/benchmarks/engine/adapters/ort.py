@@ -22,7 +22,7 @@ from parrotlet_server.engine.engine import STATES
 from parrotlet_server.engine.states import States
 
 if TYPE_CHECKING:
-    from host import Clock
+    from .host import Clock
 
 PAUSE = 0.2
 """Seconds between two keys."""

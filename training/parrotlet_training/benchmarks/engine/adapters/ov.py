@@ -16,7 +16,7 @@ from openvino import opset13 as ops
 from reuse import common
 
 if TYPE_CHECKING:
-    from host import Clock
+    from .host import Clock
 
 
 class Adapter:
