@@ -54,4 +54,5 @@ def pack(weight: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.flo
     scales = (extreme / -_ZERO_POINT).astype(np.float32)
     steps = np.divide(blocks, scales, out=np.zeros_like(blocks), where=scales != 0)
     values = (np.clip(np.rint(steps), -8, 7) + _ZERO_POINT).astype(np.uint8)
-    return values[..., 0::2] | values[..., 1::2] << 4, scales[..., 0]
+    packed: NDArray[np.uint8] = values[..., 0::2] | np.left_shift(values[..., 1::2], np.uint8(4))
+    return packed, scales[..., 0]

@@ -73,7 +73,7 @@ class Adapter:
         return int(np.ctypeslib.as_array(logits, (self._size,)).argmax())
 
 
-@llama_cpp.llama_log_callback
+@llama_cpp.llama_log_callback  # type: ignore[untyped-decorator]
 def _quiet(level: int, text: bytes, data: Any) -> None:
     """Drops what llama.cpp tells while it loads."""
 
