@@ -75,7 +75,7 @@ def _megabytes(value: float) -> str:
 
 def musts(measured: Measured) -> list[Must]:
     """Each bound that can be judged from what was measured."""
-    ours, work = measured.ours, measured.work
+    ours = measured.ours
     found = []
     theirs = next((r for r in measured.results if r.kind.name == Q8), None)
     if theirs is not None:
@@ -116,7 +116,7 @@ def musts(measured: Measured) -> list[Must]:
         )
     )
     idle = measured.server[0].idle
-    if idle is not None and work.seconds:
+    if idle is not None:
         found.append(Must("processor use of an idle server", idle, 0.001, False, _share))
     return found
 

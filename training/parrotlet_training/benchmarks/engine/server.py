@@ -44,7 +44,7 @@ class ServerFigures:
 
 
 def measure_server(model: str | None, seconds: float) -> ServerFigures:
-    """Starts a server, asks for one suggestion, and watches it idle for `seconds`.
+    """Starts a server, asks for one suggestion, and watches it idle for `seconds`, if any.
 
     Raises:
         BenchmarkError: if it ends, or has no model.
@@ -52,6 +52,8 @@ def measure_server(model: str | None, seconds: float) -> ServerFigures:
     with _Server(model) as server:
         ready = server.ready()
         suggested = server.suggest()
+        if not seconds:
+            return ServerFigures(ready, suggested, None, server.peak_memory())
         time.sleep(SETTLE)
         before, begin = server.processor_seconds(), time.perf_counter()
         time.sleep(seconds)
