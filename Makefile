@@ -47,13 +47,19 @@ test: setup ## all tests of Python and TypeScript
 soak: .venv/dev ## a server under load for SECONDS=3600: replies counted, memory watched
 	$(BIN)/python -m tests.soak --seconds $(or $(SECONDS),3600) $(ARGS)
 
-# Its own environment: llama.cpp is compiled, which takes some minutes.
-.cache/peers/bin/python:
-	$(PYTHON) -m venv .cache/peers
-	.cache/peers/bin/python -m pip install --quiet --disable-pip-version-check numpy llama-cpp-python==0.3.36 || { rm -rf .cache/peers; exit 1; }
+# Their own environment: llama.cpp is compiled, which takes some minutes.
+PEERS := .cache/peers/bin/python
+.cache/peers/llama.cpp:
+	$(PEERS) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .cache/peers
+	CMAKE_ARGS="-DLLAVA_BUILD=OFF $${CMAKE_ARGS:-}" $(PEERS) -m pip install --quiet --disable-pip-version-check numpy llama-cpp-python==0.3.36
+	touch $@
+
+.cache/peers/engines: .cache/peers/llama.cpp
+	$(PEERS) -m pip install --quiet --disable-pip-version-check ctranslate2==4.8.5 openvino==2026.4.1 safetensors==0.8.0
+	touch $@
 
 .PHONY: test-peers
-test-peers: .venv/dev .cache/peers/bin/python ## our model in llama.cpp, which is compiled for it; not in CI
+test-peers: .venv/dev .cache/peers/llama.cpp ## our model in llama.cpp, which is compiled for it; not in CI
 	$(BIN)/python -m pytest tests/peers
 
 .PHONY: e2e
@@ -97,6 +103,10 @@ bench-corpus: .venv/dev ## filters and de-duplication beside CodeParrot's, on CO
 .PHONY: bench-train
 bench-train: .venv/dev ## this training loop beside CodeParrot's, Trainer and nanoGPT's
 	$(BIN)/parrotlet bench train $(ARGS)
+
+.PHONY: bench-engine
+bench-engine: .venv/dev .cache/peers/engines ## this engine beside llama.cpp, CTranslate2, OpenVINO and transformers
+	$(BIN)/parrotlet bench engine --progress $(ARGS)
 
 .PHONY: train
 train: .venv/dev ## train by RECIPE=name-or-file; run again to resume

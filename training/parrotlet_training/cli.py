@@ -344,6 +344,7 @@ def _register_bench(subparsers: argparse._SubParsersAction[argparse.ArgumentPars
         add_adapt_arguments,
         add_context_arguments,
         add_corpus_arguments,
+        add_engine_arguments,
         add_input_arguments,
         add_speculation_arguments,
         add_training_arguments,
@@ -377,6 +378,17 @@ def _register_bench(subparsers: argparse._SubParsersAction[argparse.ArgumentPars
     context = subjects.add_parser("context", help="what text of other files gains, and its cost")
     add_context_arguments(context)
     context.set_defaults(run=_bench_context)
+    engine = subjects.add_parser("engine", help="this engine beside llama.cpp and others")
+    add_engine_arguments(engine)
+    engine.set_defaults(run=_bench_engine)
+
+
+def _bench_engine(arguments: argparse.Namespace) -> int:
+    if _missing("pyarrow", "yaml", "tqdm", "rensa", "detect_secrets", "license_expression"):
+        return 2
+    from .benchmarks.engine.command import main
+
+    return main(arguments)
 
 
 def _bench_typing(arguments: argparse.Namespace) -> int:

@@ -230,3 +230,34 @@ def add_context_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, help="of the choice of places")
     parser.add_argument("--progress", action="store_true", help="tell how many are done")
+
+
+def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `parrotlet bench engine`."""
+    parser.add_argument(
+        "--holdout", type=Path, default=Path("corpora/holdout"), metavar="DIR", help="%(default)s"
+    )
+    parser.add_argument(
+        "--model", metavar="MODEL", help="a bundle or a checkpoint (default: the bundled one)"
+    )
+    parser.add_argument("--threads", type=int, default=2, help="of each (default: %(default)s)")
+    parser.add_argument(
+        "--requests", type=int, default=200, metavar="N", help="replayed (default: %(default)s)"
+    )
+    parser.add_argument("--rounds", type=int, default=3, help="default: %(default)s")
+    parser.add_argument(
+        "--loads", type=int, default=3, metavar="N", help="processes of each (%(default)s)"
+    )
+    parser.add_argument(
+        "--texts", type=int, default=40, metavar="N", help="rows of 512 tokens that are scored"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=5.0, help="that an idle process is watched (%(default)g)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the choice of files")
+    parser.add_argument(
+        "--only", nargs="+", default=[], metavar="NAME", help="parrotlet, llama.cpp, ..."
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="every round's values")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="the tables")
+    parser.add_argument("--progress", action="store_true", help="tell how far it is")

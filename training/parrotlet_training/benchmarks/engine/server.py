@@ -1,0 +1,154 @@
+"""The real server over its standard input and output: how soon it is ready, and what it uses."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from parrotlet_server.lsp.framing import FrameReader
+from parrotlet_server.usage import DATA_VARIABLE
+
+from ..crew import peak_memory
+from ..pipeline import BenchmarkError
+
+SETTLE = 1.0
+"""Seconds after the last answer until the server counts as idle."""
+
+URI = "file:///bench.py"
+TEXT = "import os\n\n\ndef first(values):\n    return "
+
+
+@dataclass(frozen=True)
+class ServerFigures:
+    """What was seen of a server process.
+
+    Attributes:
+        ready: seconds from its start until the model was ready, by its own message.
+        suggested: seconds from its start until the first suggestion was there.
+        idle: processor seconds a second while nothing is asked; None where it cannot be told.
+        memory: most bytes held.
+    """
+
+    ready: float
+    suggested: float
+    idle: float | None
+    memory: int
+
+
+def measure_server(model: str | None, seconds: float) -> ServerFigures:
+    """Starts a server, asks for one suggestion, and watches it idle for `seconds`, if any.
+
+    Raises:
+        BenchmarkError: if it ends, or has no model.
+    """
+    with _Server(model) as server:
+        ready = server.ready()
+        suggested = server.suggest()
+        if not seconds:
+            return ServerFigures(ready, suggested, None, server.peak_memory())
+        time.sleep(SETTLE)
+        before, begin = server.processor_seconds(), time.perf_counter()
+        time.sleep(seconds)
+        after, wall = server.processor_seconds(), time.perf_counter() - begin
+        idle = None if before is None or after is None else (after - before) / wall
+        return ServerFigures(ready, suggested, idle, server.peak_memory())
+
+
+class _Server:
+    def __init__(self, model: str | None) -> None:
+        # what is shown here shall not count as the user's own
+        self._data = tempfile.TemporaryDirectory(prefix="parrotlet-bench-")
+        self._begin = time.perf_counter()
+        self._process = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "parrotlet_server",
+                "serve",
+                *(["--model", model] if model else []),
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, DATA_VARIABLE: self._data.name},
+        )
+        assert self._process.stdout is not None
+        self._frames = FrameReader.of_descriptor(self._process.stdout.fileno())
+
+    def ready(self) -> float:
+        self._send(
+            "initialize",
+            {
+                "processId": os.getpid(),
+                "rootUri": None,
+                "capabilities": {"textDocument": {"inlineCompletion": {}}},
+            },
+            1,
+        )
+        self._send("initialized", {})
+        while True:
+            message = self._receive()
+            if message.get("method") == "parrotlet/status":
+                status = message["params"]
+                if status["state"] == "error":
+                    raise BenchmarkError(f"the server has no model: {status.get('message')}")
+                if status["state"] == "ready":
+                    return time.perf_counter() - self._begin
+
+    def suggest(self) -> float:
+        document = {"uri": URI, "languageId": "python", "version": 1, "text": TEXT}
+        self._send("textDocument/didOpen", {"textDocument": document})
+        lines = TEXT.split("\n")
+        place = {"line": len(lines) - 1, "character": len(lines[-1])}
+        asked = {"textDocument": {"uri": URI}, "position": place, "context": {"triggerKind": 1}}
+        self._send("textDocument/inlineCompletion", asked, 2)
+        while self._receive().get("id") != 2:
+            pass
+        return time.perf_counter() - self._begin
+
+    def processor_seconds(self) -> float | None:
+        """So far, of all its threads."""
+        files = Path(f"/proc/{self._process.pid}/task").glob("*/schedstat")
+        # nanoseconds: the ticks of ``stat`` are too coarse to tell next to nothing from nothing
+        times = [int(file.read_text(encoding="ascii").split()[0]) for file in files]
+        return sum(times) / 1e9 if times else None
+
+    def peak_memory(self) -> int:
+        return peak_memory(self._process.pid)
+
+    def _send(self, method: str, params: Any, identity: int | None = None) -> None:
+        assert self._process.stdin is not None
+        message = {"jsonrpc": "2.0", "method": method, "params": params}
+        if identity is not None:
+            message["id"] = identity
+        body = json.dumps(message).encode()
+        self._process.stdin.write(b"Content-Length: %d\r\n\r\n%b" % (len(body), body))
+        self._process.stdin.flush()
+
+    def _receive(self) -> dict[str, Any]:
+        frame = self._frames.next()
+        if frame is None:
+            raise BenchmarkError("the server ended before it was ready: try `parrotlet doctor`")
+        message: dict[str, Any] = json.loads(frame)
+        return message
+
+    def __enter__(self) -> _Server:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._process.kill()
+        self._process.communicate()
+        self._data.cleanup()
