@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import threading
@@ -10,6 +11,8 @@ from contextlib import ExitStack, contextmanager
 
 import psutil
 import pytest
+
+from parrotlet_server.lsp.host import MOST_UNSENT, Outbox
 
 from ..support.lsp_client import PATIENCE, Process, at, listening
 from ..support.malformed import messages
@@ -202,6 +205,25 @@ def test_a_client_that_does_not_read(server, connect):
     assert suggests(hears) == "side"
     deaf.close()
     hears.leave()
+
+
+async def test_one_who_never_reads_is_dropped():
+    dropped, never, taken = asyncio.Event(), asyncio.Event(), []
+
+    async def send(data):
+        taken.append(data)
+        await never.wait()
+
+    outbox = Outbox(send, dropped.set)
+    piece = bytes(2**20)
+    for _ in range(MOST_UNSENT // len(piece)):
+        outbox.write(piece)
+        await asyncio.sleep(0)
+    assert len(taken) == 1
+    assert not dropped.is_set()
+    outbox.write(piece)
+    assert dropped.is_set()
+    await outbox.finish()
 
 
 # the token
