@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from parrotlet_server.bundle import Bundle
@@ -81,6 +82,8 @@ def installed(kinds: Sequence[Kind]) -> Iterator[tuple[Kind, str | None]]:
             yield kind, None
         elif not python.exists():
             yield kind, f"{kind.label} is left out: `make bench-engine` installs it"
+        elif kind.model in ("q8_0", "q4_0") and find_spec("gguf") is None:
+            yield kind, f'{kind.label} is left out: pip install "parrotlet[gguf]" is needed for it'
         elif _has(python, kind.needs):
             yield kind, None
         else:
