@@ -88,3 +88,12 @@ def test_cutting_forgets(first, second):
     assert cut.draft() == fresh.draft()
     cut.extend(second)
     assert cut.draft() == Lookup(first + second, TEXTS).draft()
+
+
+@given(runs, runs, runs, st.sampled_from([b"", b"a", b"c"]))
+def test_turned_to_another_text_it_is_as_new(first, second, written, rest):
+    lookup = Lookup(first, TEXTS)
+    lookup.extend(written)
+    for tokens in (second, first, second):
+        lookup.turn(tokens)
+        assert lookup.draft(rest) == Lookup(tokens, TEXTS).draft(rest)

@@ -50,6 +50,10 @@ odd_text = st.text(st.characters(exclude_categories=["Cs"]), max_size=60) | st.l
 def test_every_text_survives(tokenizer, text):
     ids = tokenizer.encode(text)
     assert tokenizer.decode(ids) == text
+    for _ in range(2):  # the caller may change what it is given
+        again = tokenizer.encode_again(text)
+        assert again == ids
+        again.clear()
     assert tokenizer.decode_bytes(ids) == text.encode()
     assert min(ids, default=len(SPECIAL_TOKENS)) >= len(SPECIAL_TOKENS)
 

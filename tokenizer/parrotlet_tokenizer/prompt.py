@@ -17,6 +17,7 @@ cursor: the suffix stands first, so a typed character leaves the model's state v
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from .specials import (
@@ -50,15 +51,18 @@ class Header:
 
     def encode(self, tokenizer: CodeTokenizer) -> list[int]:
         """Ids of the header."""
+        return self._encode(tokenizer.encode)
+
+    def _encode(self, encode: Callable[[str], list[int]]) -> list[int]:
         ids: list[int] = []
         if self.quality is not None:
             ids.append(SPECIAL_IDS[QUALITY[self.quality]])
         if self.repository is not None:
-            ids += [REPOSITORY_ID, *tokenizer.encode(self.repository)]
+            ids += [REPOSITORY_ID, *encode(self.repository)]
         for path, text in self.related:
-            ids += [FILE_ID, *tokenizer.encode(f"{path}\n{text}")]
+            ids += [FILE_ID, *encode(f"{path}\n{text}")]
         if self.path is not None:
-            ids += [FILE_ID, *tokenizer.encode(f"{self.path}\n")]
+            ids += [FILE_ID, *encode(f"{self.path}\n")]
         return ids
 
 
@@ -89,12 +93,16 @@ def spm(
 ) -> list[int]:
     """A training sequence in the order suffix, prefix + middle."""
     text = tokenizer.encode(prefix + middle)
-    return [*serving_head(tokenizer, header, suffix), *text, END_OF_TEXT_ID]
+    return [*_head(tokenizer.encode, header, suffix), *text, END_OF_TEXT_ID]
 
 
 def serving_head(tokenizer: CodeTokenizer, header: Header, suffix: str) -> list[int]:
     """The ids of a serving prompt before the prefix's own: they stay as one types."""
-    head = header.encode(tokenizer)
+    return _head(tokenizer.encode_again, header, suffix)
+
+
+def _head(encode: Callable[[str], list[int]], header: Header, suffix: str) -> list[int]:
+    head = header._encode(encode)
     if suffix:
-        head += [FIM_PREFIX_ID, FIM_SUFFIX_ID, *tokenizer.encode(suffix), FIM_MIDDLE_ID]
+        head += [FIM_PREFIX_ID, FIM_SUFFIX_ID, *encode(suffix), FIM_MIDDLE_ID]
     return head

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from tokenizers import Tokenizer
@@ -13,6 +13,9 @@ from tokenizers import Tokenizer
 from .specials import END_OF_TEXT, SPECIAL_TOKENS
 
 TOKENIZER_FILE = "tokenizer.json"
+
+_REMEMBERED = 16
+"""Texts whose tokens are kept: those of a few prompts."""
 
 
 class TokenizerError(ValueError):
@@ -88,6 +91,14 @@ class CodeTokenizer:
             ValueError: if `text` holds a lone surrogate, which no encoding of text can carry.
         """
         return list(self._core.encode(_valid(text), add_special_tokens=False).ids)
+
+    def encode_again(self, text: str) -> list[int]:
+        """As `encode`, for a text that comes again and again: the last few are remembered."""
+        return list(self._remembered(text))
+
+    @cached_property
+    def _remembered(self) -> Callable[[str], tuple[int, ...]]:
+        return lru_cache(maxsize=_REMEMBERED)(lambda text: tuple(self.encode(text)))
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """`encode` of each text, in parallel."""

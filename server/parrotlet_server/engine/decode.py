@@ -23,6 +23,9 @@ NEAR_TIE = 0.05
 """Two likeliest logits that lie closer, in standard deviations of all, are looked at again: with
 8-bit weights a pass over several rows rounds otherwise than one over a single row."""
 
+_FAR = 1.0
+"""More than `NEAR_TIE` is of any model's logits: what spares a look at all of them."""
+
 LEAST_PROBABILITY = 0.01
 """Of the first token of another suggestion; less likely ones are hardly ever wanted."""
 
@@ -93,7 +96,8 @@ class Decoder:
         """Writes with `backend`; `speculate` lets it check drafts of several tokens at once."""
         self._backend = backend
         self._vocabulary = vocabulary
-        self._speculate = speculate
+        # of the last prompt, most of which the next one has too
+        self._lookup = Lookup([], vocabulary.bytes) if speculate else None
 
     def run(
         self,
@@ -123,9 +127,9 @@ class Decoder:
         The likelier first token comes first. None begins as an earlier one does. Once one is
         cancelled, no other follows.
         """
-        writing = _Writing(
-            self._backend, self._vocabulary, self._speculate, prompt, state, stopping
-        )
+        if self._lookup:
+            self._lookup.turn(prompt.ids)
+        writing = _Writing(self._backend, self._vocabulary, self._lookup, prompt, state, stopping)
         decoded = Decoded()
         if writing.read(keep, decoded, cancelled):
             writing.write(decoded, cancelled)
@@ -152,7 +156,7 @@ class _Writing:
         self,
         backend: Backend,
         vocabulary: Vocabulary,
-        speculate: bool,
+        lookup: Lookup | None,
         prompt: Prompt,
         state: State,
         stopping: Stopping,
@@ -163,7 +167,7 @@ class _Writing:
         self._prompt = prompt
         self._state = state
         self._stopping = stopping
-        self._lookup = Lookup(prompt.ids, vocabulary.bytes) if speculate else None
+        self._lookup = lookup
         self._rest = prompt.rest
         self._written = b""
         self._shown = 0
@@ -239,7 +243,7 @@ class _Writing:
 
         The log-probability is among those that may follow.
         """
-        spread = NEAR_TIE * float(logits.std())
+        row = logits
         if self._rest:
             allowed = self._vocabulary.continuing(self._rest)
             logits = logits[allowed]
@@ -247,7 +251,10 @@ class _Writing:
             self._vocabulary.ban_specials(logits)
         best = int(logits.argmax())
         value = -float(np.log(np.exp(logits - logits[best]).sum()))
-        tied = int(np.count_nonzero(logits > logits[best] - spread)) > 1
+        rivals = logits[logits > logits[best] - _FAR]
+        if tied := len(rivals) > 1:
+            spread = NEAR_TIE * float(row[row > -np.inf].std())
+            tied = int(np.count_nonzero(rivals > logits[best] - spread)) > 1
         return (int(allowed[best]) if self._rest else best), value, tied
 
     def _take(self, token: int, value: float, decoded: Decoded) -> bool:

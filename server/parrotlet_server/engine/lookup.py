@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from .states import common_length
+
 SHORTEST_MATCH, LONGEST_MATCH = 2, 6
 """Tokens that have to agree, and beyond which agreement is not counted: one token alone is right
 too seldom to pay for its draft."""
@@ -43,6 +45,12 @@ class Lookup:
                 places[token] = [at]
             else:
                 found.append(at)
+
+    def turn(self, tokens: Sequence[int]) -> None:
+        """Becomes the run of `tokens`; what both begin with stays as it is."""
+        common = common_length(self._tokens, tokens)
+        self.cut(common)
+        self.extend(tokens[common:])
 
     def cut(self, size: int) -> None:
         """Drops all but the first `size` tokens."""

@@ -73,7 +73,7 @@ def _related(
     kept: list[tuple[str, str]] = []
     for one in reversed(related):
         path, text, used = _path(one.path, 80) or "", _clean(one.text), 0
-        while text and (used := 1 + len(tokenizer.encode(f"{path}\n{text}"))) > budget:
+        while text and (used := 1 + len(tokenizer.encode_again(f"{path}\n{text}"))) > budget:
             text = text[: text.rfind("\n", 0, len(text) * max(0, budget) // used) + 1]
         if text:
             kept.append((path, text))
@@ -96,7 +96,7 @@ def _suffix(tokenizer: CodeTokenizer, suffix: str, budget: int) -> str:
         lines = text.splitlines(keepends=True)
         if not whole and len(lines) > 1:
             text = "".join(lines[:-1])  # the last line may be cut
-        used = len(tokenizer.encode(text))
+        used = len(tokenizer.encode_again(text))
         if used <= budget:
             return text
         text, whole = text[: max(1, len(text) * budget // used)], False
