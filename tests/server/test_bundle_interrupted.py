@@ -120,7 +120,7 @@ def test_a_server_in_a_home_that_cannot_be_written(bundle, tmp_path):
         with client("--model", str(bundle), env=environment) as session:
             session.start()
             session.open("file:///shapes.py", LINE)
-            (item,) = session.inline("file:///shapes.py", 1, 18)
+            item, *_ = session.inline("file:///shapes.py", 1, 18)
             assert item["insertText"] == "side"
             command = item["command"]
             params = {"command": command["command"], "arguments": command["arguments"]}
