@@ -187,7 +187,6 @@ def _as_json(completion: Completion) -> dict[str, object]:
         "passes": completion.passes,
         "draftedTokens": completion.drafted_tokens,
         "acceptedTokens": completion.accepted_tokens,
-        "recheckedTokens": completion.rechecked_tokens,
         "milliseconds": round(1000 * completion.seconds, 1),
     }
 

@@ -47,9 +47,7 @@ def test_the_text_is_that_of_plain_decoding_in_fewer_passes(engines, path, multi
         assert ours.generated_tokens == theirs.generated_tokens
         assert ours.evaluated_tokens <= ours.prompt_tokens
         assert theirs.drafted_tokens == theirs.accepted_tokens == 0
-        # each token has a row of its own; a near-tie's second look costs one more
-        own_passes = ours.passes - ours.rechecked_tokens
-        assert own_passes + ours.accepted_tokens == theirs.passes - theirs.rechecked_tokens
+        assert ours.passes + ours.accepted_tokens == theirs.passes
         passes += ours.passes
         tokens += ours.generated_tokens
     assert passes < tokens
@@ -88,23 +86,6 @@ def random_pair(random_checkpoint, tmp_path_factory):
         Engine(backend, bundle.tokenizer, bundle, speculate=speculate)
         for speculate in (True, False)
     )
-
-
-def test_what_8_bits_leave_undecided_is_read_by_itself(random_checkpoint, tmp_path):
-    """Passes of several rows round otherwise than passes of one, which could turn a near-tie."""
-    bundle = export_checkpoint(random_checkpoint, tmp_path / "bundle")
-    backend = OnnxBackend(bundle.model_file, threads=1)
-    drafting, plain = (
-        Engine(backend, bundle.tokenizer, bundle, speculate=speculate)
-        for speculate in (True, False)
-    )
-    rechecked = 0
-    for path in DOCUMENTS:
-        for request in requests(path, 23, max_tokens=20, multiline="always"):
-            ours, theirs = drafting.complete(request), plain.complete(request)
-            assert _close(ours, theirs) or (ours.suggestion, theirs.suggestion) == (None, None)
-            rechecked += ours.rechecked_tokens
-    assert rechecked
 
 
 def test_to_the_end_of_the_context(make_checkpoint, tmp_path):

@@ -19,13 +19,6 @@ from .vocabulary import Vocabulary
 CHUNK = 64
 """Tokens of a prompt that are read between two looks at the cancellation: 10 to 50 ms."""
 
-NEAR_TIE = 0.05
-"""Two likeliest logits that lie closer, in standard deviations of all, are looked at again: with
-8-bit weights a pass over several rows rounds otherwise than one over a single row."""
-
-_FAR = 1.0
-"""More than `NEAR_TIE` is of any model's logits: what spares a look at all of them."""
-
 LEAST_PROBABILITY = 0.01
 """Of the first token of another suggestion; less likely ones are hardly ever wanted."""
 
@@ -46,7 +39,6 @@ class Decoded:
         passes: runs of the model for what was written, the one that ends the prompt among them.
         drafted: tokens of drafts that were read.
         accepted: of these, those that the model wrote itself.
-        rechecked: near-ties that a pass of their own decided.
     """
 
     text: str = ""
@@ -58,7 +50,6 @@ class Decoded:
     passes: int = 0
     drafted: int = 0
     accepted: int = 0
-    rechecked: int = 0
 
     def score(self, text: str) -> float:
         """Mean log-probability of the tokens that wrote `text`, the beginning of the answer."""
@@ -176,7 +167,6 @@ class _Writing:
         # choose from.
         self._rows: Logits = np.empty((0, 0), dtype=np.float32)
         self._at = 0
-        self._shared = False  # whether the pass that made them had several rows
 
     def read(self, keep: int, decoded: Decoded, cancelled: Callable[[], bool]) -> bool:
         """Reads the prompt, and a first draft with its end; False if it was cancelled."""
@@ -197,11 +187,7 @@ class _Writing:
         """Goes on with `decoded` until it is over or cancelled."""
         while not cancelled():
             logits = self._rows[self._at]
-            token, value, tied = self._choose(logits)
-            if tied and self._shared:
-                self._read_again(decoded)
-                logits = self._rows[self._at]
-                token, value, _ = self._choose(logits)
+            token, value = self._choose(logits)
             if self.fork is None and len(self._vocabulary.bytes[token]) > len(self._rest):
                 before, values = list(decoded.tokens), list(decoded.log_probabilities)
                 self.fork = _Fork(logits, self._rest, before, values)
@@ -238,12 +224,8 @@ class _Writing:
         for index in possible[np.argsort(-values[possible], kind="stable")]:
             yield int(index if ids is None else ids[index]), float(values[index])
 
-    def _choose(self, logits: Logits) -> tuple[int, float, bool]:
-        """The likeliest token that may follow, its log-probability, whether another is as likely.
-
-        The log-probability is among those that may follow.
-        """
-        row = logits
+    def _choose(self, logits: Logits) -> tuple[int, float]:
+        """The likeliest token that may follow, and its log-probability among these."""
         if self._rest:
             allowed = self._vocabulary.continuing(self._rest)
             logits = logits[allowed]
@@ -251,11 +233,7 @@ class _Writing:
             self._vocabulary.ban_specials(logits)
         best = int(logits.argmax())
         value = -float(np.log(np.exp(logits - logits[best]).sum()))
-        rivals = logits[logits > logits[best] - _FAR]
-        if tied := len(rivals) > 1:
-            spread = NEAR_TIE * float(row[row > -np.inf].std())
-            tied = int(np.count_nonzero(rivals > logits[best] - spread)) > 1
-        return (int(allowed[best]) if self._rest else best), value, tied
+        return (int(allowed[best]) if self._rest else best), value
 
     def _take(self, token: int, value: float, decoded: Decoded) -> bool:
         """Adds `token` to the answer; whether that ends it."""
@@ -291,15 +269,6 @@ class _Writing:
         written = len(self._prompt.ids) + len(decoded.tokens)
         self._evaluate(written - 1, decoded.tokens[-1:], decoded)
 
-    def _read_again(self, decoded: Decoded) -> None:
-        """Reads the last token by itself, so that no other row has a say in what follows it."""
-        end = len(self._prompt.ids) + len(decoded.tokens)
-        last = (decoded.tokens or self._prompt.ids)[-1]
-        self._rows = self._backend.evaluate_rows(self._state, end - 1, [last], 1)
-        self._draft, self._at, self._shared = [], 0, False
-        decoded.passes += 1
-        decoded.rechecked += 1
-
     def _evaluate(self, keep: int, tokens: list[int], decoded: Decoded) -> None:
         """Reads `tokens`, which end what there is, and a draft of what may follow."""
         room = self._backend.context_length - keep - len(tokens)
@@ -308,7 +277,6 @@ class _Writing:
             self._state, keep, [*tokens, *draft], 1 + len(draft)
         )
         self._draft, self._at = draft, 0
-        self._shared = len(tokens) + len(draft) > 1
         decoded.passes += 1
         decoded.drafted += len(draft)
 

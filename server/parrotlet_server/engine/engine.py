@@ -120,7 +120,6 @@ class Engine:
             passes=sum(answer.passes for answer in answers),
             drafted_tokens=sum(answer.drafted for answer in answers),
             accepted_tokens=sum(answer.accepted for answer in answers),
-            rechecked_tokens=sum(answer.rechecked for answer in answers),
         )
 
     def _decode(

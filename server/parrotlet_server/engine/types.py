@@ -90,7 +90,6 @@ class Completion:
         passes: runs of the model for what it wrote, fewer than tokens where drafts were right.
         drafted_tokens: tokens of drafts out of the text that the model read.
         accepted_tokens: of these, those that were what the model writes.
-        rechecked_tokens: those written whose rival was as likely, which took a pass of its own.
     """
 
     suggestion: Suggestion | None
@@ -103,4 +102,3 @@ class Completion:
     passes: int = 0
     drafted_tokens: int = 0
     accepted_tokens: int = 0
-    rechecked_tokens: int = 0
