@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -104,6 +105,8 @@ def test_once_the_text_is_over_the_server_is_left(remote, server):
     request = cursor(
         "inventory.py", "        self.items[name] = ", max_tokens=400, multiline="never"
     )
+    # with nothing below, the model would write the rest of the file
+    request = replace(request, suffix="")
     server.faults = ["slow"]
     assert remote().complete(request).reason == "end_of_line"
     assert server.gone.wait(30)
