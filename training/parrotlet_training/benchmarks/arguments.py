@@ -118,9 +118,7 @@ def add_input_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_adapt_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `parrotlet bench adapt`."""
-    parser.add_argument(
-        "--holdout", type=Path, default=Path("corpora/holdout"), metavar="DIR", help="%(default)s"
-    )
+    _add_holdout(parser)
     parser.add_argument(
         "--repositories",
         nargs="+",
@@ -160,9 +158,7 @@ def add_adapt_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_speculation_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `parrotlet bench speculation`."""
-    parser.add_argument(
-        "--holdout", type=Path, default=Path("corpora/holdout"), metavar="DIR", help="%(default)s"
-    )
+    _add_holdout(parser)
     parser.add_argument("--model", metavar="MODEL", help="default: the bundled one")
     parser.add_argument("--threads", type=int, metavar="N", help="default: as served")
     parser.add_argument(
@@ -174,9 +170,7 @@ def add_speculation_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_typing_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `parrotlet bench typing`."""
-    parser.add_argument(
-        "--holdout", type=Path, default=Path("corpora/holdout"), metavar="DIR", help="%(default)s"
-    )
+    _add_holdout(parser)
     parser.add_argument(
         "--cursors", type=Path, metavar="FILE", help="where passages begin (default: the shipped)"
     )
@@ -201,9 +195,7 @@ def add_typing_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_context_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `parrotlet bench context`."""
-    parser.add_argument(
-        "--holdout", type=Path, default=Path("corpora/holdout"), metavar="DIR", help="%(default)s"
-    )
+    _add_holdout(parser)
     parser.add_argument("--model", metavar="MODEL", help="default: the bundled one")
     parser.add_argument("--threads", type=int, metavar="N", help="default: as served")
     parser.add_argument(
@@ -234,9 +226,7 @@ def add_context_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `parrotlet bench engine`."""
-    parser.add_argument(
-        "--holdout", type=Path, default=Path("corpora/holdout"), metavar="DIR", help="%(default)s"
-    )
+    _add_holdout(parser)
     parser.add_argument(
         "--model", metavar="MODEL", help="a bundle or a checkpoint (default: the bundled one)"
     )
@@ -261,3 +251,9 @@ def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="every round's values")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="the tables")
     parser.add_argument("--progress", action="store_true", help="tell how far it is")
+
+
+def _add_holdout(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--holdout", type=Path, default=Path("corpora/holdout"), metavar="DIR", help="%(default)s"
+    )

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -169,12 +169,14 @@ def measure(
         tell(f"loading, {turn + 1} of {work.loads}")
         found.server.append(measure_server(str(bundle.folder), work.seconds if not turn else 0))
         for result in found.results:
-            with open_candidate(result.kind) as candidate:
+            with closing(open_candidate(result.kind)) as candidate:
                 result.load.append(candidate.seconds)
                 _fill(candidate, result, work, shape.context_length)
                 result.memory.append(candidate.peak_memory())
     with ExitStack() as stack:
-        running = [stack.enter_context(open_candidate(result.kind)) for result in found.results]
+        running = [
+            stack.enter_context(closing(open_candidate(result.kind))) for result in found.results
+        ]
         order = list(zip(found.results, running, strict=True))
         for turn in range(work.rounds):
             tell(f"round {turn + 1} of {work.rounds}")

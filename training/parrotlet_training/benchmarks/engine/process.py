@@ -10,7 +10,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from ..crew import peak_memory
@@ -100,17 +99,6 @@ class Candidate:
         self._process.kill()
         self._process.communicate()
         self._log.close()
-
-    def __enter__(self) -> Candidate:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _environment(threads: int) -> dict[str, str]:

@@ -8,9 +8,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from parrotlet_server.lsp.framing import FrameReader
@@ -49,7 +49,7 @@ def measure_server(model: str | None, seconds: float) -> ServerFigures:
     Raises:
         BenchmarkError: if it ends, or has no model.
     """
-    with _Server(model) as server:
+    with closing(_Server(model)) as server:
         ready = server.ready()
         suggested = server.suggest()
         if not seconds:
@@ -140,15 +140,8 @@ class _Server:
         message: dict[str, Any] = json.loads(frame)
         return message
 
-    def __enter__(self) -> _Server:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Ends it."""
         self._process.kill()
         self._process.communicate()
         self._data.cleanup()
