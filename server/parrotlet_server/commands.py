@@ -112,26 +112,38 @@ def _add_backend(parser: argparse.ArgumentParser) -> None:
 def _serve(options: argparse.Namespace) -> int:
     import sys
 
-    from .lsp.logs import to_stderr
-    from .lsp.stdio import serve
-
-    to_stderr(options.log_level)
     if options.tcp is not None or options.websocket is not None:
         return _serve_network(options)
     if options.token_file is not None:
         raise UsageError("--token-file is for --tcp and --websocket")
+    from .lsp.streams import take_standard_streams
+
     if sys.stdin.isatty():
         print(
             "parrotlet serve talks to an editor on stdin and stdout; Ctrl+C ends it.",
             file=sys.stderr,
         )
-    return serve(options.model)
+    streams = take_standard_streams()
+
+    # The model is loaded meanwhile: the protocol's classes take as long to import.
+    from .backends.options import BackendOptions
+    from .lsp.preload import Preload
+
+    load = Preload(BackendOptions(model=options.model))
+
+    from .lsp.logs import to_stderr
+    from .lsp.stdio import serve
+
+    to_stderr(options.log_level)
+    return serve(streams, options.model, load)
 
 
 def _serve_network(options: argparse.Namespace) -> int:
     from .lsp.access import Address, Token
+    from .lsp.logs import to_stderr
     from .lsp.network import serve
 
+    to_stderr(options.log_level)
     return serve(
         options.model,
         None if options.tcp is None else Address.parse(options.tcp),
@@ -187,6 +199,7 @@ def _as_json(completion: Completion) -> dict[str, object]:
         "passes": completion.passes,
         "draftedTokens": completion.drafted_tokens,
         "acceptedTokens": completion.accepted_tokens,
+        "rereadTokens": completion.reread_tokens,
         "milliseconds": round(1000 * completion.seconds, 1),
     }
 

@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from parrotlet_server.backends.onnx import OnnxBackend
 from parrotlet_server.bundle import open_bundle
 from parrotlet_server.bundle.export import export_checkpoint
-from parrotlet_server.engine import Engine, Request
+from parrotlet_server.engine import Engine, Request, decode
 
 from ..support.tiny_model import DOCUMENTS, tiny_checkpoint
 
@@ -48,6 +49,7 @@ def test_the_text_is_that_of_plain_decoding_in_fewer_passes(engines, path, multi
         assert ours.evaluated_tokens <= ours.prompt_tokens
         assert theirs.drafted_tokens == theirs.accepted_tokens == 0
         assert ours.passes + ours.accepted_tokens == theirs.passes
+        assert theirs.reread_tokens == 0
         passes += ours.passes
         tokens += ours.generated_tokens
     assert passes < tokens
@@ -86,6 +88,54 @@ def random_pair(random_checkpoint, tmp_path_factory):
         Engine(backend, bundle.tokenizer, bundle, speculate=speculate)
         for speculate in (True, False)
     )
+
+
+class Rounding(OnnxBackend):
+    """Passes over several rows with logits leave their mark, as rounding to 8 bits does.
+
+    While the state holds a row that such a pass wrote, logits are off by up to a hundredth of their
+    standard deviation. The marks are told apart by what the state holds, so they can be repeated.
+    """
+
+    def __init__(self, model):
+        super().__init__(model, threads=1)
+        self.marked = {}
+
+    def evaluate_rows(self, state, keep, tokens, rows):
+        logits = super().evaluate_rows(state, keep, tokens, rows)
+        marked = {at for at in self.marked.get(id(state), ()) if at < keep}
+        if rows > 1:
+            marked |= set(range(keep, keep + len(tokens)))
+        self.marked[id(state)] = marked
+        if marked:
+            noise = np.random.default_rng([*state.tokens, rows]).uniform(-1, 1, logits.shape)
+            logits += 0.01 * logits.std() * noise.astype(np.float32)
+        return logits
+
+
+@pytest.mark.parametrize("looks_again", [True, False])
+def test_rounding_turns_no_near_tie(random_checkpoint, tmp_path, monkeypatch, looks_again):
+    """What passes of several rows leave undecided is read again as plain decoding reads it."""
+    if not looks_again:  # the noise is there: without a second look it shows
+        monkeypatch.setattr(decode, "NEAR_TIE", 0.0)
+    bundle = export_checkpoint(random_checkpoint, tmp_path / "bundle", bits=32)
+    backend = Rounding(bundle.model_file)
+    drafting, plain = (
+        Engine(backend, bundle.tokenizer, bundle, speculate=speculate)
+        for speculate in (True, False)
+    )
+    accepted = reread = different = 0
+    for path in DOCUMENTS:
+        for request in requests(path, 23, max_tokens=20, multiline="always"):
+            ours, theirs = drafting.complete(request), plain.complete(request)
+            accepted += ours.accepted_tokens
+            reread += ours.reread_tokens
+            same = ours.suggestion and theirs.suggestion
+            different += ours.suggestion.text != theirs.suggestion.text if same else 0
+            different += (ours.suggestion is None) != (theirs.suggestion is None)
+    assert accepted
+    assert bool(reread) == looks_again
+    assert (different == 0) == looks_again
 
 
 def test_to_the_end_of_the_context(make_checkpoint, tmp_path):

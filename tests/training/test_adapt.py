@@ -10,6 +10,7 @@ import hashlib
 import inspect
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -269,7 +270,9 @@ def run(monkeypatch, capsys, tmp_path):
 
 
 def test_an_adaptation_is_stopped_goes_on_and_knows_the_code_better(project, tmp_path, run):
-    words = (project, "--out", tmp_path / "new", "--model", tiny_bundle(), "--minutes", "0.35")
+    before, model = tmp_path / "models" / "before", tmp_path / "models" / "now"
+    shutil.copytree(tiny_bundle(), before)
+    words = (project, "--out", tmp_path / "new", "--model", before, "--minutes", "0.35")
     process = subprocess.Popen(
         [sys.executable, "-c", PROGRAM, "adapt", *map(str, words)],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
@@ -291,6 +294,8 @@ def test_an_adaptation_is_stopped_goes_on_and_knows_the_code_better(project, tmp
     assert "Traceback" not in errors
     assert not (tmp_path / "new").exists()
 
+    before.rename(model)  # as when Parrotlet is installed anew meanwhile
+    words = (*words[:4], model, *words[5:])
     code, _, errors = run(*words[:-1], "3")
     assert (code, errors.count("\n")) == (1, 1)
     assert "repeat its command to go on, or add --fresh" in errors
@@ -307,7 +312,7 @@ def test_an_adaptation_is_stopped_goes_on_and_knows_the_code_better(project, tmp
     assert f'"parrotlet.model": "{tmp_path / "new"}"' in output
     assert f"parrotlet serve --model {tmp_path / 'new'}" in output
     assert bundle.tokenizer.json == open_bundle(tiny_bundle()).tokenizer.json
-    assert [path.name for path in tmp_path.iterdir()] == ["new"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["models", "new"]
     # it is served
     completion = Engine.load(str(tmp_path / "new")).complete(
         Request("import os\n\n\ndef f(self, value):\n    return self", "")

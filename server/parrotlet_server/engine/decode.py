@@ -22,6 +22,11 @@ CHUNK = 64
 LEAST_PROBABILITY = 0.01
 """Of the first token of another suggestion; less likely ones are hardly ever wanted."""
 
+NEAR_TIE = 0.05
+"""Standard deviations of the logits. A pass over several rows adds its sums in another order than
+passes over one, the rounding of activations to 8 bits makes more of it, and logits end up to 0.03
+apart: two that lie closer than this may have changed places."""
+
 Logits = NDArray[np.float32]
 
 
@@ -39,6 +44,8 @@ class Decoded:
         passes: runs of the model for what was written, the one that ends the prompt among them.
         drafted: tokens of drafts that were read.
         accepted: of these, those that the model wrote itself.
+        reread: tokens that were read once more to decide between two that were nearly tied; their
+            passes are not counted above.
     """
 
     text: str = ""
@@ -50,6 +57,7 @@ class Decoded:
     passes: int = 0
     drafted: int = 0
     accepted: int = 0
+    reread: int = 0
 
     def score(self, text: str) -> float:
         """Mean log-probability of the tokens that wrote `text`, the beginning of the answer."""
@@ -167,6 +175,9 @@ class _Writing:
         # choose from.
         self._rows: Logits = np.empty((0, 0), dtype=np.float32)
         self._at = 0
+        # Where the first pass began that had a draft: from there on the state is not to the bit
+        # that of plain decoding.
+        self._drafted_from: int | None = None
 
     def read(self, keep: int, decoded: Decoded, cancelled: Callable[[], bool]) -> bool:
         """Reads the prompt, and a first draft with its end; False if it was cancelled."""
@@ -187,6 +198,10 @@ class _Writing:
         """Goes on with `decoded` until it is over or cancelled."""
         while not cancelled():
             logits = self._rows[self._at]
+            if self._drafted_from is not None and self._nearly_tied(logits):
+                if not self._read_again(decoded, cancelled):
+                    return
+                logits = self._rows[0]
             token, value = self._choose(logits)
             if self.fork is None and len(self._vocabulary.bytes[token]) > len(self._rest):
                 before, values = list(decoded.tokens), list(decoded.log_probabilities)
@@ -205,6 +220,9 @@ class _Writing:
         """Another answer, which has `token` at `fork`."""
         decoded = Decoded()
         self._rest, self._written, self._shown = self._prompt.rest, b"", 0
+        kept = len(self._prompt.ids) + len(fork.before)
+        if self._drafted_from is not None and self._drafted_from >= kept:
+            self._drafted_from = None
         if self._lookup:
             self._lookup.cut(len(self._prompt.ids))
         for one, its in zip(fork.before, fork.log_probabilities, strict=True):
@@ -234,6 +252,35 @@ class _Writing:
         best = int(logits.argmax())
         value = -float(np.log(np.exp(logits - logits[best]).sum()))
         return (int(allowed[best]) if self._rest else best), value
+
+    def _nearly_tied(self, logits: Logits) -> bool:
+        """Whether plain decoding might have chosen another token."""
+        spread = float(logits.std())
+        if self._rest:
+            logits = logits[self._vocabulary.continuing(self._rest)]
+        if len(logits) < 2:
+            return False
+        second, first = np.partition(logits, -2)[-2:]
+        return float(first - second) < NEAR_TIE * spread
+
+    def _read_again(self, decoded: Decoded, cancelled: Callable[[], bool]) -> bool:
+        """Reads what passes with drafts have read as plain decoding does; False if cancelled.
+
+        The draft that was being followed is dropped.
+        """
+        assert self._drafted_from is not None
+        prompt, written = self._prompt.ids, decoded.tokens
+        total = len(prompt) + len(written)
+        at, self._drafted_from = self._drafted_from, None
+        while at < total:
+            if cancelled():
+                return False
+            step = prompt[at:] or written[at - len(prompt) : at - len(prompt) + 1]
+            self._rows = self._backend.evaluate_rows(self._state, at, step, 1)
+            at += len(step)
+            decoded.reread += len(step)
+        self._draft, self._at = [], 0
+        return True
 
     def _take(self, token: int, value: float, decoded: Decoded) -> bool:
         """Adds `token` to the answer; whether that ends it."""
@@ -277,6 +324,8 @@ class _Writing:
             self._state, keep, [*tokens, *draft], 1 + len(draft)
         )
         self._draft, self._at = draft, 0
+        if draft and self._drafted_from is None:
+            self._drafted_from = keep
         decoded.passes += 1
         decoded.drafted += len(draft)
 

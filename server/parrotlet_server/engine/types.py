@@ -90,6 +90,7 @@ class Completion:
         passes: runs of the model for what it wrote, fewer than tokens where drafts were right.
         drafted_tokens: tokens of drafts out of the text that the model read.
         accepted_tokens: of these, those that were what the model writes.
+        reread_tokens: read a second time, since drafts had left two tokens nearly tied.
     """
 
     suggestion: Suggestion | None
@@ -102,3 +103,4 @@ class Completion:
     passes: int = 0
     drafted_tokens: int = 0
     accepted_tokens: int = 0
+    reread_tokens: int = 0

@@ -124,7 +124,7 @@ class Host:
             outbox: takes the answers.
             framed: whether these begin with a header.
         """
-        server = ParrotletServer(self._model, self._load)
+        server = ParrotletServer(self._model, self._load, is_shared=True)
         task = asyncio.current_task()
         assert task is not None
         self._talks.add(task)

@@ -32,10 +32,13 @@ class ParrotletServer(LanguageServer):
 
     protocol: Protocol
 
-    def __init__(self, model: str | None = None, load: Load | None = None) -> None:
+    def __init__(self, model: str | None, load: Load, is_shared: bool = False) -> None:
         """Serves `model`, unless the user's settings name another one; None is the bundled one.
 
-        `load` is how engines are had that several servers share.
+        Args:
+            model: as for `Engine.load`.
+            load: gives the engine.
+            is_shared: whether other servers have the same engine.
         """
         super().__init__(
             "parrotlet",
@@ -45,9 +48,10 @@ class ParrotletServer(LanguageServer):
             notebook_document_sync=SYNC,
         )
         self.documents = Documents()
-        self.session = Session(Client(self), self.documents, self._folders, model, load)
+        client = Client(self)
+        self.session = Session(client, self.documents, self._folders, model, load, is_shared)
         self.hang_up: Callable[[], None] = lambda: None
-        self.is_shared = load is not None
+        self.is_shared = is_shared
         self._tasks: set[asyncio.Task[None]] = set()
         _register(self)
 

@@ -101,20 +101,21 @@ class Session:
         documents: that are open.
         folders: gives the URIs of the workspace's folders.
         default_model: that the server was started with; None is the bundled one.
-        load: gives the engine of a model, where several sessions share it; None where this is
-            the only one.
+        load: gives the engine of a model.
+        is_shared: whether other sessions have it too.
     """
 
     client: Client
     documents: Documents
     folders: Callable[[], list[str]]
     default_model: str | None = None
-    load: Load | None = None
+    load: Load = open_completer
+    is_shared: bool = False
     settings: Settings = field(default_factory=Settings)
     counters: Counters = field(default_factory=Counters)
 
     def __post_init__(self) -> None:
-        self.loader = ModelLoader(self.client, self.load or open_completer)
+        self.loader = ModelLoader(self.client, self.load)
         self.notebooks = Notebooks(self.documents)
         self._context = CrossFile(self.documents, self.notebooks, self.folders)
         self._worker: Worker[Request, Completion | None] = Worker(self._work)
@@ -432,7 +433,7 @@ class Session:
 
     def _take(self, options: Any) -> None:
         settings, wrong = Settings.parse(options)
-        if self.load is not None and settings.backend != "onnx":
+        if self.is_shared and settings.backend != "onnx":
             # the key in its environment is for no address that a client names
             wrong.append(f"{SECTION}.backend: a server of several clients runs its models itself")
             settings = replace(settings, backend="onnx")

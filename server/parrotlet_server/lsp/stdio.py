@@ -11,8 +11,10 @@ import threading
 from collections.abc import Callable
 
 from .framing import FrameReader
+from .loading import Load
 from .logs import EditorHandler
 from .server import ParrotletServer
+from .streams import Streams
 
 logger = logging.getLogger(__name__)
 
@@ -20,27 +22,21 @@ _GRACE = 1.0
 """Seconds that running work gets to stop when the session ends."""
 
 
-def serve(model: str | None = None) -> int:
+def serve(streams: Streams, model: str | None, load: Load) -> int:
     """Serves one editor until it ends the session or goes away.
 
-    Standard output is the protocol's alone: whatever else is written there goes to standard error.
-
     Args:
+        streams: to the editor.
         model: as for `Engine.load`; None is the bundled one.
+        load: gives the engine.
 
     Returns:
         The exit code: 0 after ``shutdown``, else 1.
     """
-    sys.stdout.flush()
-    source, sink = os.dup(0), os.dup(1)
-    os.dup2(2, 1)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
-    server = ParrotletServer(model)
+    server = ParrotletServer(model, load)
     code = 130
     try:
-        code = asyncio.run(_run(server, FrameReader.of_descriptor(source), sink))
+        code = asyncio.run(_run(server, FrameReader.of_descriptor(streams.source), streams.sink))
     finally:
         if not server.session.close(_GRACE):
             # a thread is still inside the model, where the interpreter cannot end it

@@ -151,16 +151,21 @@ def in_thread(function: Callable[[], T]) -> asyncio.Future[T]:
         else:
             _call(loop, settle, result, None)
 
-    threading.Thread(target=run, name=_IN_THREAD, daemon=True).start()
+    beside(run)
     return answer
 
 
+def beside(function: Callable[[], None]) -> None:
+    """Runs `function` in a thread that does not keep the process alive."""
+    threading.Thread(target=function, name=_BESIDE, daemon=True).start()
+
+
 def threads_run() -> bool:
-    """Whether a function given to `in_thread` still runs, be it that nobody waits for it."""
-    return any(thread.name == _IN_THREAD for thread in threading.enumerate())
+    """Whether a function given to `in_thread` or `beside` runs, be it that nobody waits for it."""
+    return any(thread.name == _BESIDE for thread in threading.enumerate())
 
 
-_IN_THREAD = "beside the session"
+_BESIDE = "beside the session"
 
 
 def _call(loop: asyncio.AbstractEventLoop, function: Callable[..., None], *args: object) -> None:

@@ -49,6 +49,7 @@ GENERAL_BYTES = 2_000_000
 """Of general Python that is looked at, at least: what is mixed in and what is held out."""
 
 _PLAN = "plan.json"
+_TOKENIZER = "tokenizer"
 
 
 class AdaptError(RuntimeError):
@@ -150,7 +151,7 @@ def adapt(
     else:
         say("going on with an adaptation that was interrupted (--fresh begins anew)")
     corpus = work / "corpus"
-    recipe = make_recipe(out.name, base, corpus, base.folder, plan.steps, settings)
+    recipe = make_recipe(out.name, base, corpus, work / _TOKENIZER, plan.steps, settings)
     last = train(recipe, work / "run", str(base.folder))
     done = int(last.name.rpartition("-")[2])
     if done < plan.steps:
@@ -200,6 +201,8 @@ def _begin(
     corpus = work / "corpus"
     work.mkdir(parents=True, exist_ok=True)
     write_corpus(corpus, material, settings.general_share, train_bytes)
+    # a copy, so that an interrupted adaptation goes on wherever the model lies by then
+    base.tokenizer.save(work / _TOKENIZER, context)
     plan = Plan(identity, steps, _scores(base.folder, corpus))
     aside = work / f"{_PLAN}.tmp"
     aside.write_text(json.dumps(asdict(plan)), encoding="utf-8")
