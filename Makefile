@@ -108,6 +108,10 @@ bench-train: .venv/dev ## this training loop beside CodeParrot's, Trainer and na
 bench-engine: .venv/dev .cache/peers/engines ## this engine beside llama.cpp, CTranslate2, OpenVINO and transformers
 	$(BIN)/parrotlet bench engine --progress $(ARGS)
 
+.PHONY: evaluate
+evaluate: .venv/dev ## all measures of MODEL=folder on HOLDOUT=corpora/holdout; ARGS for tasks
+	$(BIN)/parrotlet evaluate all --corpus $(or $(HOLDOUT),corpora/holdout) --out $(or $(OUT),runs/evaluation) $(if $(MODEL),--model $(MODEL)) $(ARGS)
+
 .PHONY: train
 train: .venv/dev ## train by RECIPE=name-or-file; run again to resume
 	$(BIN)/parrotlet train $(or $(RECIPE),cpu-9m)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
+import ast
+import inspect
 import json
 import os
 import subprocess
@@ -17,6 +20,7 @@ from parrotlet_server.bundle import resolve
 from parrotlet_server.bundle.export import export_checkpoint
 from parrotlet_server.cli import main
 from parrotlet_tokenizer import CodeTokenizer
+from parrotlet_tokenizer.train import train_tokenizer
 from parrotlet_training.evaluate.loading import ModelError
 from parrotlet_training.initial import first_weights, given_model, initialise
 from parrotlet_training.recipe import load_recipe
@@ -149,3 +153,91 @@ def test_the_bundled_model_is_there_by_name():
     with given_model("default") as (model, folder):
         assert model.config.n_positions >= 512
         assert CodeTokenizer.load(folder).vocabulary_size == model.config.vocab_size
+
+
+@pytest.fixture(scope="module")
+def vocabularies(tmp_path_factory):
+    """Two that share some entries; the new one has parts of foreign characters."""
+    folder = tmp_path_factory.mktemp("vocabularies")
+    # of these, the first two bytes are alike, the last is not
+    japanese = f"# {''.join(map(chr, range(0x3041, 0x307F)))}\n" * 300
+    train_tokenizer([inspect.getsource(argparse)], 400).save(folder / "old")
+    train_tokenizer([inspect.getsource(ast), japanese], 420).save(folder / "new")
+    return folder
+
+
+class TestAnotherVocabulary:
+    """Weights that were learnt with another vocabulary than the recipe's."""
+
+    def begin(self, recipe_file, tokenizer, folder, *words):
+        return main(
+            ["init", str(recipe_file), str(folder), "--set", f"data.tokenizer={tokenizer}", *words]
+        )
+
+    def test_shared_entries_stay_and_others_are_the_mean_of_their_pieces(
+        self, recipe_file, vocabularies, tmp_path, capsys
+    ):
+        old, new = vocabularies / "old", vocabularies / "new"
+        assert self.begin(recipe_file, old, tmp_path / "first") == 0
+        given = ("--from", str(tmp_path / "first"), "--set", "run.seed=7")
+        assert self.begin(recipe_file, new, tmp_path / "second", *given) == 0
+        output = capsys.readouterr().out
+        before, after = (
+            load_file(tmp_path / name / "model.safetensors") for name in ("first", "second")
+        )
+        name = next(name for name in before if name.endswith("wte.weight"))
+        for other in before.keys() - {name}:
+            assert torch.equal(before[other], after[other]), other
+        one, two = CodeTokenizer.load(old), CodeTokenizer.load(new)
+        where = {text: index for index, text in enumerate(one.token_bytes) if text}
+        kept = pieces = parts = 0
+        for index, text in enumerate(two.token_bytes):
+            row = after[name][index]
+            if not text:
+                assert torch.equal(row, before[name][index])
+            elif text in where:
+                assert torch.equal(row, before[name][where[text]])
+            else:
+                try:
+                    ids = one.encode(text.decode())
+                    pieces += 1
+                except UnicodeDecodeError:
+                    ids = [where[bytes([byte])] for byte in text]
+                    parts += 1
+                assert b"".join(one.token_bytes[i] for i in ids) == text
+                assert torch.allclose(row, before[name][ids].mean(dim=0))
+                continue
+            kept += 1
+        assert pieces
+        assert parts
+        assert f"{kept:,} of {two.vocabulary_size:,} entries" in output
+        assert CodeTokenizer.load(tmp_path / "second").json == two.json
+
+    def test_what_was_seen_before_is_still_counted(self, recipe_file, vocabularies, tmp_path):
+        old, new = vocabularies / "old", vocabularies / "new"
+        assert self.begin(recipe_file, old, tmp_path / "first") == 0
+        file = tmp_path / "first" / "parrotlet_run.json"
+        facts = json.loads(file.read_text())
+        facts["run"] |= {"tokens": 40, "tokens_before": 2}
+        file.write_text(json.dumps(facts))
+        given = ("--from", str(tmp_path / "first"))
+        assert self.begin(recipe_file, new, tmp_path / "second", *given) == 0
+        recipe = load_recipe(str(recipe_file), [f"data.tokenizer={new}"])
+        _, seen = first_weights(recipe, CodeTokenizer.load(new), str(tmp_path / "second"))
+        assert seen == 42
+
+    @pytest.mark.parametrize("words", [("--set", "model.width=16"), ("--set", "model.heads=1")])
+    def test_another_shape_is_refused(self, recipe_file, vocabularies, tmp_path, capsys, words):
+        old, new = vocabularies / "old", vocabularies / "new"
+        assert self.begin(recipe_file, old, tmp_path / "first") == 0
+        given = ("--from", str(tmp_path / "first"))
+        assert self.begin(recipe_file, new, tmp_path / "second", *given, *words) == 1
+        assert "another shape" in capsys.readouterr().err
+        assert not (tmp_path / "second").exists()
+
+    def test_a_run_says_how_to_get_there(self, recipe_file, vocabularies, tmp_path):
+        old, new = vocabularies / "old", vocabularies / "new"
+        assert self.begin(recipe_file, old, tmp_path / "first") == 0
+        recipe = load_recipe(str(recipe_file), [f"data.tokenizer={new}"])
+        with pytest.raises(ModelError, match="parrotlet init RECIPE DIR --from MODEL"):
+            first_weights(recipe, CodeTokenizer.load(new), str(tmp_path / "first"))

@@ -203,11 +203,18 @@ def _utilisation(text: str) -> float:
 
 
 def _register_init(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    init = subparsers.add_parser("init", help="write a checkpoint of fresh weights")
+    init = subparsers.add_parser("init", help="write a checkpoint to begin with")
     init.add_argument("recipe", metavar="RECIPE", help="its shape, tokenizer and seed are used")
     init.add_argument("folder", type=Path, metavar="DIR", help="is made")
     init.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="as for `train`"
+    )
+    init.add_argument(
+        "--from",
+        dest="given",
+        metavar="MODEL",
+        help="the weights of a model of this shape, in the recipe's vocabulary, instead of fresh "
+        "ones: a checkpoint folder, a bundle, `default`, or owner/name@commit on the Hub",
     )
     init.add_argument("--push-to", metavar="OWNER/NAME", help="also publish it on the Hub")
     init.add_argument("--private", action="store_true", help="if the model is made there")

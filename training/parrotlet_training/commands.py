@@ -6,11 +6,15 @@ import argparse
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from transformers.utils import logging
 
 from .recipe import Recipe, RecipeError, load_recipe
+
+if TYPE_CHECKING:
+    from .initial import Initial
 
 logging.disable_progress_bar()  # for models that load in a blink
 
@@ -117,6 +121,7 @@ def init(arguments: argparse.Namespace) -> int:
     """Runs `parrotlet init`."""
     from parrotlet_tokenizer import TokenizerError
 
+    from .evaluate.loading import ModelError
     from .hub.failure import PushError, check_name
     from .hub.upload import Upload, upload
     from .initial import initialise
@@ -125,16 +130,27 @@ def init(arguments: argparse.Namespace) -> int:
         recipe = load_recipe(arguments.recipe, arguments.set)
         if arguments.push_to:
             check_name(arguments.push_to)
-        count = initialise(recipe, arguments.folder)
-        print(f"{count:,} fresh weights written to {arguments.folder}")
+        initial = initialise(recipe, arguments.folder, arguments.given)
+        print(_begun(initial, arguments))
         if arguments.push_to:
-            message = f"Fresh weights of {recipe.name}"
+            message = f"First weights of {recipe.name}"
             folder = str(arguments.folder)
             item = Upload(folder, arguments.push_to, "main", message, arguments.private)
             print(f"pushed to {upload(item)}")
-    except (RecipeError, TokenizerError, PushError, OSError) as error:
+    except (RecipeError, TokenizerError, ModelError, PushError, OSError) as error:
         return _fail(str(error))
     return 0
+
+
+def _begun(initial: Initial, arguments: argparse.Namespace) -> str:
+    """What `parrotlet init` has made, in a line."""
+    if initial.kept is None:
+        return f"{initial.parameters:,} fresh weights written to {arguments.folder}"
+    return (
+        f"{initial.parameters:,} weights written to {arguments.folder}: those of "
+        f"{arguments.given}, with {initial.kept:,} of {initial.entries:,} entries of the "
+        "vocabulary kept and the others made of their pieces"
+    )
 
 
 def release(arguments: argparse.Namespace) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from parrotlet_server.bundle import Bundle
+from parrotlet_server.bundle import Bundle, open_bundle
 from parrotlet_server.bundle.card import CARD_FILE, model_card
 from parrotlet_server.bundle.export import export_checkpoint
 from parrotlet_server.engine import Engine
@@ -74,9 +74,18 @@ def release(checkpoint: Path, folder: Path, corpus: Path, max_bytes: int) -> Rel
         }
         facts_file.write_text(json.dumps(facts), encoding="utf-8")
         bundle = export_checkpoint(copy, folder, licence=LICENCE, overwrite=True)
-    card = model_card(bundle.manifest) + "\n" + _examples(folder)
-    (folder / CARD_FILE).write_text(card, encoding="utf-8")
+    write_examples_card(folder)
     return Release(bundle, full, quantised)
+
+
+def write_examples_card(folder: Path) -> None:
+    """Writes the card of the bundle in `folder` anew, with examples of what it suggests.
+
+    Raises:
+        BundleError: if it is damaged.
+    """
+    card = model_card(open_bundle(folder).manifest) + "\n" + _examples(folder)
+    (folder / CARD_FILE).write_text(card, encoding="utf-8")
 
 
 def cost_percent(full: TextScore, quantised: TextScore) -> float:

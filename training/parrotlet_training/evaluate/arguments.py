@@ -17,7 +17,9 @@ def register(subparsers: Verbs, missing: Needs) -> None:
     """Adds `evaluate` to the command line; `missing` tells the user what is not installed."""
     evaluate = subparsers.add_parser("evaluate", help="measure a model")
     measures = evaluate.add_subparsers(dest="measure", required=True)
-    for add in (_add_bits, _add_lines, _add_tasks, _add_infilling):
+    everything = _add_all(measures)
+    everything.set_defaults(run=_run("everything", missing))
+    for add in (_add_bits, _add_lines, _add_tasks, _add_infilling, _add_memorisation):
         parser = add(measures)
         parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there")
         parser.add_argument("--markdown", type=Path, metavar="FILE", help="write a table there")
@@ -41,11 +43,50 @@ def _needed(measure: str, arguments: argparse.Namespace) -> tuple[str, ...]:
         return "torch", "transformers", "pyarrow"
     if measure == "lines":
         return "pyarrow", "rapidfuzz", "tqdm"
+    if measure == "everything":
+        return "torch", "transformers", "pyarrow", "rapidfuzz", "tqdm"
+    if measure == "memorisation":
+        return "pyarrow", "detect_secrets", "tqdm"
     if arguments.reference or arguments.score:
         return ("tqdm",)
     if measure == "infilling" and not any(arguments.temperature):
         return ("tqdm",)  # the served engine answers
     return "torch", "transformers", "tqdm"
+
+
+def _add_all(measures: Verbs) -> argparse.ArgumentParser:
+    parser = measures.add_parser("all", help="all measures in turn, and one table of them")
+    _add_model(parser)
+    parser.add_argument(
+        "--corpus", type=Path, required=True, metavar="DIR", help="built with --holdout"
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="for results; run again to go on"
+    )
+    parser.add_argument(
+        "--cursors", type=Path, metavar="FILE", help="of `holdout cursors` (default: the own list)"
+    )
+    parser.add_argument("--tasks", type=Path, metavar="FILE", help="in HumanEval's format")
+    parser.add_argument(
+        "--samples",
+        type=_positive,
+        default=1,
+        metavar="N",
+        help="of each task at temperatures 0.2 and 0.8; 1 answers greedily alone (default: 1)",
+    )
+    parser.add_argument(
+        "--infilling", type=Path, metavar="FILE", help="in HumanEval-Infilling's format"
+    )
+    parser.add_argument(
+        "--run-generated-code", action="store_true", help="run answers, in a sandbox"
+    )
+    parser.add_argument(
+        "--learnt", type=Path, metavar="DIR", help="the corpus it was trained on, for memorisation"
+    )
+    parser.add_argument(
+        "--card", action="store_true", help="write the figures into the bundle's card"
+    )
+    return parser
 
 
 def _add_bits(
@@ -107,6 +148,32 @@ def _add_infilling(
     )
     _add_execution(infilling, tokens=128)
     return infilling
+
+
+def _add_memorisation(measures: Verbs) -> argparse.ArgumentParser:
+    parser = measures.add_parser(
+        "memorisation", help="how much of the corpus a model can say by heart"
+    )
+    _add_model(parser)
+    parser.add_argument(
+        "--corpus", type=Path, required=True, metavar="DIR", help="that it was trained on"
+    )
+    for option, default, meaning in (
+        ("--documents", 500, "files of either split"),
+        ("--prefix", 64, "tokens of a file that are given"),
+        ("--tokens", 32, "tokens that are to follow"),
+        ("--samples", 20, "drawn answers to each probe for secrets"),
+    ):
+        parser.add_argument(
+            option,
+            type=_positive,
+            default=default,
+            metavar="N",
+            help=f"{meaning} (default: {default})",
+        )
+    parser.add_argument("--seed", type=int, default=0, help="of all choices")
+    parser.add_argument("--threads", type=_positive, metavar="N", help="of the model")
+    return parser
 
 
 def _add_execution(parser: argparse.ArgumentParser, tokens: int) -> None:

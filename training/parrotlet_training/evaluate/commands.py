@@ -31,6 +31,23 @@ def infilling(options: argparse.Namespace) -> int:
     return _execute(options, infilling=True)
 
 
+def memorisation(options: argparse.Namespace) -> int:
+    """Runs `parrotlet evaluate memorisation`."""
+    from .memorisation import measure
+
+    return _publish(measure(options), options)
+
+
+def everything(options: argparse.Namespace) -> int:
+    """Runs `parrotlet evaluate all`."""
+    from .named import named_model
+    from .suite import run, table
+
+    figures = run(options)
+    print(table(figures, named_model(options.model)))
+    return 0
+
+
 def _execute(options: argparse.Namespace, infilling: bool) -> int:
     from .tasks import measure
 

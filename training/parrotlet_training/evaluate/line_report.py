@@ -64,6 +64,11 @@ def measure(options: argparse.Namespace) -> Report:
             figures += [
                 replace(figure, name=name + figure.name) for figure in (part.exact, part.similarity)
             ]
+    figures += [score.stops_right, score.parseable]
+    wrong = score.mistakes()
+    notes.append(
+        "what is wrong: " + ", ".join(f"{kind} {count}" for kind, count in wrong.most_common())
+    )
     median, late = _latency(score)
     notes.append(
         f"latency at a place not seen before, on this machine as it was: median {median:.0f} ms, "
@@ -71,8 +76,9 @@ def measure(options: argparse.Namespace) -> Report:
     )
     details = {
         "latency_ms": {"median": median, "p95": late},
+        "mistakes": dict(wrong),
         "items": [
-            {"kind": kind, **asdict(item), "exact": item.exact}
+            {"kind": kind, **asdict(item), "exact": item.exact, "mistake": item.mistake}
             for kind, item in zip(kinds, score.items, strict=True)
         ],
     }

@@ -6,6 +6,8 @@ above and below stays. The engine then suggests the rest of the line.
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +18,13 @@ from parrotlet_server.bundle import Bundle
 from parrotlet_server.engine import Engine, Request
 
 from .figures import Figure, clustered, difference
+from .mistakes import Kind, mistake
+
+NEARLY = 0.8
+"""Of the rest of a line: whoever wrote that much right knew what to write."""
+
+DROPPED = "syntax"
+"""`Completion.reason` of what was dropped because it made the file less parseable."""
 
 Place = tuple[str, str, int]
 """Path (told to the model), whole text, and the cursor's offset in characters."""
@@ -28,6 +37,7 @@ class LineItem:
     Attributes:
         path: of the file.
         offset: of the cursor, in characters.
+        before: the line up to the cursor.
         wanted: rest of the line, without white space at its end.
         suggested: by the engine; "" where it suggests nothing.
         similarity: 1 - Levenshtein distance / length of the longer one; 0 to 1.
@@ -37,6 +47,7 @@ class LineItem:
 
     path: str
     offset: int
+    before: str
     wanted: str
     suggested: str
     similarity: float
@@ -47,6 +58,17 @@ class LineItem:
     def exact(self) -> bool:
         """Whether the suggestion is the rest of the line."""
         return self.suggested == self.wanted
+
+    @property
+    def mistake(self) -> Kind:
+        """What is wrong with it, or "right"."""
+        return mistake(self.before, self.wanted, self.suggested)
+
+    @property
+    def nearly(self) -> bool:
+        """Whether the first 80 % of the rest of the line is suggested."""
+        size = math.ceil(NEARLY * len(self.wanted))
+        return self.suggested[:size] == self.wanted[:size]
 
 
 @dataclass(frozen=True)
@@ -82,6 +104,30 @@ class LineScore:
     def similarity(self) -> Figure:
         """Mean edit similarity."""
         return clustered("edit similarity", self.similarities, self.groups, "lines", self.grouping)
+
+    @property
+    def stops_right(self) -> Figure:
+        """Of the suggestions whose first 80 % is right, those that end where the line does."""
+        near = [at for at, item in enumerate(self.items) if item.nearly]
+        part = self.subset(near)
+        return clustered("stops right", part.exacts, part.groups, "lines", self.grouping)
+
+    @property
+    def parseable(self) -> Figure:
+        """Of all that was written, what leaves the file no less parseable.
+
+        What does not is written by the model and dropped by the server, so it is never shown.
+        """
+        written = [
+            at for at, item in enumerate(self.items) if item.suggested or item.reason == DROPPED
+        ]
+        part = self.subset(written)
+        values = [float(item.reason != DROPPED) for item in part.items]
+        return clustered("parseable as written", values, part.groups, "lines", self.grouping)
+
+    def mistakes(self) -> Counter[Kind]:
+        """How many items are wrong in which way."""
+        return Counter(item.mistake for item in self.items if not item.exact)
 
     def subset(self, chosen: Sequence[int]) -> LineScore:
         """The score at the places with the indices `chosen` alone."""
@@ -163,5 +209,12 @@ def _ask(engine: Engine, path: str, text: str, offset: int) -> LineItem:
     suggested = completion.suggestion.text if completion.suggestion else ""
     similarity = Levenshtein.normalized_similarity(wanted, suggested)
     return LineItem(
-        path, offset, wanted, suggested, similarity, completion.reason, completion.seconds
+        path,
+        offset,
+        text[text.rfind("\n", 0, offset) + 1 : offset],
+        wanted,
+        suggested,
+        similarity,
+        completion.reason,
+        completion.seconds,
     )

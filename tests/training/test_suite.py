@@ -1,0 +1,113 @@
+"""All measures in turn: what is there is not measured again, and the bundle's card tells it."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import shutil
+import textwrap
+from itertools import islice
+
+import pytest
+from tests.support.tiny_model import DOCUMENTS, tiny_bundle, tiny_checkpoint
+
+from parrotlet_server.bundle import open_bundle
+from parrotlet_server.bundle.card import CARD_FILE
+from parrotlet_server.cli import main
+from parrotlet_training.corpus.document import Document
+from parrotlet_training.corpus.holdout import is_held_out
+from parrotlet_training.corpus.manifest import MANIFEST, Manifest
+from parrotlet_training.corpus.shards import ShardWriter
+from parrotlet_training.evaluate.cursors import make
+
+
+@pytest.fixture(scope="module")
+def holdout(tmp_path_factory):
+    """The files that the tiny model knows and one more, with cursors beside them."""
+    corpus = tmp_path_factory.mktemp("holdout")
+    held_out = list(islice(filter(is_held_out, map("someone/project-{}".format, range(1000))), 3))
+    with ShardWriter(corpus, "holdout") as writer:
+        files = {**DOCUMENTS, "textwrap.py": inspect.getsource(textwrap)}
+        for at, (path, text) in enumerate(files.items()):
+            writer.add(Document(text, path, held_out[at % 3], "c0ffee", "MIT", "git"))
+    manifest = Manifest({}, shards=writer.shards)
+    (corpus / MANIFEST).write_text(json.dumps(manifest.to_json()))
+    make(corpus, corpus / "cursors.jsonl", 12)
+    return corpus
+
+
+@pytest.fixture
+def task(tmp_path):
+    """One gap, which the tiny model can fill or not."""
+    file = tmp_path / "gaps.jsonl"
+    gap = {
+        "task_id": "SingleLine/0",
+        "prompt": "def two():\n",
+        "suffix": "",
+        "canonical_solution": "    return 2\n",
+        "test": "def check(f):\n    assert f() == 2\n",
+        "entry_point": "two",
+    }
+    file.write_text(json.dumps(gap) + "\n")
+    return file
+
+
+def run(holdout, out, *words):
+    options = ["--corpus", holdout, "--cursors", holdout / "cursors.jsonl", "--out", out]
+    return main(["evaluate", "all", *map(str, [*options, *words])])
+
+
+def test_it_measures_what_is_missing_and_writes_the_card(holdout, tmp_path, task, capfd):
+    bundle = tmp_path / "bundle"
+    shutil.copytree(tiny_bundle(), bundle)
+    out = tmp_path / "results"
+    assert run(holdout, out, "--model", bundle) == 0
+    first = capfd.readouterr().out
+    for name in ("bits per byte", "line start: exact match", "stops right", "keys spared"):
+        assert f"| {name} |" in first
+    assert "by heart" not in first
+    assert CARD_FILE not in first
+    assert (out / "evaluation.md").read_text() in first
+    made = {file.name: file.stat().st_mtime_ns for file in out.glob("*.json")}
+    assert set(made) == {"asked.json", "bits.json", "lines.json", "typing.json"}
+
+    words = ("--infilling", task, "--run-generated-code", "--card")
+    assert run(holdout, out, "--model", bundle, *words) == 0
+    again = capfd.readouterr().out
+    assert "| infilling: greedy pass@1 |" in again
+    for name in ("bits.json", "lines.json", "typing.json"):
+        assert (out / name).stat().st_mtime_ns == made[name]
+    measured = open_bundle(bundle).manifest.notes["evaluation"]["measured"]
+    assert measured["line start: exact match"].endswith("12 lines")
+    card = (bundle / CARD_FILE).read_text()
+    assert "measured.keys spared" in card
+    assert "## Examples" in card
+
+    # another model's results are no use
+    assert run(holdout, out, "--model", tiny_checkpoint()) == 0
+    assert (out / "bits.json").stat().st_mtime_ns != made["bits.json"]
+    assert "infilling" not in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--tasks", "x.jsonl"), "--run-generated-code"),
+        (("--model", str(tiny_checkpoint()), "--card"), "no bundle"),
+        (("--model", "nowhere/at/all"), "no model"),
+    ],
+)
+def test_what_cannot_be_is_said_in_one_line(holdout, tmp_path, capfd, words, said):
+    assert run(holdout, tmp_path / "results", *words) in (1, 2)
+    err = capfd.readouterr().err
+    assert said in err
+    assert err.count("\n") == 1
+
+
+def test_a_measure_that_fails_ends_it(tmp_path, capfd):
+    (tmp_path / "empty").mkdir()
+    options = ["--corpus", tmp_path / "empty", "--out", tmp_path / "results"]
+    assert main(["evaluate", "all", "--model", str(tiny_bundle()), *map(str, options)]) == 1
+    err = capfd.readouterr().err
+    assert "`parrotlet evaluate bits` failed" in err
+    assert "Traceback" not in err
