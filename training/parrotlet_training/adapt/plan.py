@@ -59,7 +59,7 @@ class Settings:
     general_loss: float = 0.018
     fim: FimOptions = field(
         default_factory=lambda: FimOptions(
-            rate=0.5, spm_share=0.8, line_share=0.5, path_share=0.5, quality_share=0.5
+            rate=0.9, spm_share=0.95, line_share=0.9, path_share=0.5, quality_share=0.5
         )
     )
 

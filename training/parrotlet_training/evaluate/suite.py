@@ -74,8 +74,8 @@ def steps(options: argparse.Namespace, model: NamedModel) -> list[Step]:
             words = ("evaluate", name, str(file.resolve()), *given, "--completions", kept)
             found.append(Step(name, (*words, "--run-generated-code", *more)))
     if options.learnt is not None:
-        words = ("evaluate", "memorisation", *given, "--corpus", str(options.learnt.resolve()))
-        found.append(Step(MEMORISATION, words))
+        learnt = ("--corpus", str(options.learnt.resolve()))
+        found.append(Step(MEMORISATION, ("evaluate", "memorisation", *given, *learnt)))
     return found
 
 
