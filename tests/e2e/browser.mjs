@@ -138,6 +138,22 @@ export async function open(url) {
       return "";
     },
 
+    /** Asks for suggestions and goes through those there are to choose from, three at most. */
+    async choices() {
+      await self.command("Trigger Inline Suggestion");
+      const seen = new Set();
+      for (let i = 0; i < 3; i++) {
+        const ghost = await self.ghostWithin(5_000);
+        if (ghost === "") {
+          break;
+        }
+        seen.add(ghost);
+        await page.keyboard.press("Alt+BracketRight");
+        await sleep(500);
+      }
+      return [...seen];
+    },
+
     type: (text) => page.keyboard.type(text, { delay: 60 }),
     press: (key) => page.keyboard.press(key),
 

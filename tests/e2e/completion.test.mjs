@@ -91,6 +91,14 @@ scenario(
     assert.equal(saved, START.slice(0, START.lastIndexOf("\n") + 1) + line);
     assert.ok(saved.startsWith(START + typed + ghost.slice(0, 2)));
 
+    // That it was taken is counted, in a file of the user's own.
+    const counted = path.join(vscode.scratch, "home/.local/share/parrotlet/usage.jsonl");
+    await window.until(
+      async () => (await readFile(counted, "utf8").catch(() => "")).includes('"accepted"'),
+      15_000,
+      async () => `the statistics hold ${await readFile(counted, "utf8").catch(() => "nothing")}`,
+    );
+
     // Off: the very same typing in the very same text, and nothing is suggested.
     await window.command("Parrotlet: Turn Suggestions On or Off");
     await window.statusIs(/Suggestions are off/, 10_000);
@@ -106,6 +114,19 @@ scenario(
     await window.toEnd();
     await window.type(typed);
     assert.notEqual(await window.ghostWithin(15_000), "", "suggestions are on again");
+
+    // Who asks has several to choose from.
+    let choices = [];
+    for (const beginning of BEGINNINGS) {
+      await window.eraseLine();
+      await window.type(beginning);
+      choices = await window.choices();
+      if (choices.length > 1) {
+        break;
+      }
+    }
+    assert.ok(choices.length > 1, `to choose from, there is ${JSON.stringify(choices)}`);
+    await window.press("Escape");
 
     // The server is killed, as when memory runs out: it comes back by itself.
     const servers = () => vscode.processes(/-m parrotlet_server serve/).map(({ pid }) => pid);

@@ -16,6 +16,7 @@ from parrotlet_server.bundle.resolve import resolve_model
 from parrotlet_server.cli import main
 from parrotlet_server.engine import Engine
 from parrotlet_server.engine.states import common_length
+from parrotlet_training.benchmarks.engine import server
 from parrotlet_training.benchmarks.engine.adapters.reuse import common
 from parrotlet_training.benchmarks.engine.candidates import KINDS
 from parrotlet_training.benchmarks.engine.four_bits import BLOCK, pack, write_four_bits
@@ -108,7 +109,7 @@ def results(ours: float, theirs: float) -> Measured:
     ]
     found[0].served = [[ours] * 3] * 2
     measured = Measured(work, found, 10_000_000, 0, cached=1e10, memory=1e10)
-    measured.server = [ServerFigures(0.9, 1.1, 0.0, 200_000_000)]
+    measured.server = [ServerFigures(0.9, 1.1, 0.0, 200_000_000, (0.01,) * 19 + (0.2,))]
     return measured
 
 
@@ -125,7 +126,20 @@ def test_bounds_are_judged_by_the_ratios(ours, ratio):
     floor = judged["a token beside reading its weights alone"]
     assert floor.value == pytest.approx(ours / 1e-3)
     assert judged["server ready after its start"].reached
+    rest = judged["at rest after a cancelled request, p95"]
+    assert rest.reached == (rest.value <= 0.05)
+    assert 0.01 < rest.value < 0.2
     assert f"{ratio:.2f} |" in table(results(ours, ours * ratio))[-1]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the processor's use is read from /proc")
+def test_requests_are_taken_back_from_a_real_server(monkeypatch):
+    monkeypatch.setattr(server, "CANCELLED", 4)
+    figures = server.measure_server(str(tiny_bundle()), 0.1)
+    assert len(figures.cancelled) == 4
+    assert all(0 <= seconds <= server.WATCHED for seconds in figures.cancelled)
+    assert 0 < figures.ready < figures.suggested
+    assert server.measure_server(str(tiny_bundle()), 0).cancelled == ()
 
 
 def test_the_slow_tail_is_told():

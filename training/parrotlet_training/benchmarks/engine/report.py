@@ -118,6 +118,10 @@ def musts(measured: Measured) -> list[Must]:
     idle = measured.server[0].idle
     if idle is not None:
         found.append(Must("processor use of an idle server", idle, 0.001, False, _share))
+    cancelled = [seconds for one in measured.server for seconds in one.cancelled]
+    if cancelled:
+        rest = p95(cancelled)
+        found.append(Must("at rest after a cancelled request, p95", rest, 0.05, False, _seconds))
     return found
 
 

@@ -25,6 +25,18 @@ SETTLE = 1.0
 URI = "file:///bench.py"
 TEXT = "import os\n\n\ndef first(values):\n    return "
 
+CANCELLED = 40
+"""Requests that are taken back."""
+
+LATEST = 0.12
+"""Seconds after a request until it is taken back, at most: it may be read or written by then."""
+
+WATCHED = 0.25
+"""Seconds that the server is watched after that."""
+
+WORKING = 2e-4
+"""Seconds of a processor within a millisecond: less is the measuring itself."""
+
 
 @dataclass(frozen=True)
 class ServerFigures:
@@ -35,16 +47,20 @@ class ServerFigures:
         suggested: seconds from its start until the first suggestion was there.
         idle: processor seconds a second while nothing is asked; None where it cannot be told.
         memory: most bytes held.
+        cancelled: seconds from each ``$/cancelRequest`` until the process did nothing any more.
     """
 
     ready: float
     suggested: float
     idle: float | None
     memory: int
+    cancelled: tuple[float, ...] = ()
 
 
 def measure_server(model: str | None, seconds: float) -> ServerFigures:
     """Starts a server, asks for one suggestion, and watches it idle for `seconds`, if any.
+
+    Then requests with long prompts are taken back, each after another while.
 
     Raises:
         BenchmarkError: if it ends, or has no model.
@@ -59,7 +75,9 @@ def measure_server(model: str | None, seconds: float) -> ServerFigures:
         time.sleep(seconds)
         after, wall = server.processor_seconds(), time.perf_counter() - begin
         idle = None if before is None or after is None else (after - before) / wall
-        return ServerFigures(ready, suggested, idle, server.peak_memory())
+        memory = server.peak_memory()
+        times = tuple(server.cancel(number) for number in range(CANCELLED if before else 0))
+        return ServerFigures(ready, suggested, idle, memory, times)
 
 
 class _Server:
@@ -90,6 +108,8 @@ class _Server:
                 "processId": os.getpid(),
                 "rootUri": None,
                 "capabilities": {"textDocument": {"inlineCompletion": {}}},
+                # what is asked for is worked on at once, and nothing else is
+                "initializationOptions": {"debounce": 0, "prefetch": False},
             },
             1,
         )
@@ -104,15 +124,40 @@ class _Server:
                     return time.perf_counter() - self._begin
 
     def suggest(self) -> float:
-        document = {"uri": URI, "languageId": "python", "version": 1, "text": TEXT}
-        self._send("textDocument/didOpen", {"textDocument": document})
-        lines = TEXT.split("\n")
-        place = {"line": len(lines) - 1, "character": len(lines[-1])}
-        asked = {"textDocument": {"uri": URI}, "position": place, "context": {"triggerKind": 1}}
-        self._send("textDocument/inlineCompletion", asked, 2)
+        self._ask(URI, TEXT, 2)
         while self._receive().get("id") != 2:
             pass
         return time.perf_counter() - self._begin
+
+    def cancel(self, number: int) -> float:
+        """Takes a request back; seconds until the process rests."""
+        # words that no other text has, so that all of it has to be read
+        lines = [f"value_{number}_{at} = other_{at * 7 % 100}({at}, {number})" for at in range(100)]
+        identity, uri = 10 + number, f"file:///bench/{number}.py"
+        self._ask(uri, "\n".join([*lines, "def f(", ""]), identity)
+        # spread evenly, so that the model is met while it reads and while it writes
+        time.sleep(LATEST * (number * 17 % CANCELLED) / CANCELLED)
+        self._send("$/cancelRequest", {"id": identity})
+        began = rested = time.perf_counter()
+        used = self.processor_seconds()
+        while (now := time.perf_counter()) < began + WATCHED:
+            time.sleep(0.001)
+            before, used = used, self.processor_seconds()
+            if before is None or used is None:
+                raise BenchmarkError("the server ended while a request was taken back")
+            if used - before > WORKING:
+                rested = now
+        while self._receive().get("id") != identity:
+            pass
+        return rested - began
+
+    def _ask(self, uri: str, text: str, identity: int) -> None:
+        document = {"uri": uri, "languageId": "python", "version": 1, "text": text}
+        self._send("textDocument/didOpen", {"textDocument": document})
+        lines = text.split("\n")
+        place = {"line": len(lines) - 1, "character": len(lines[-1])}
+        asked = {"textDocument": {"uri": uri}, "position": place, "context": {"triggerKind": 1}}
+        self._send("textDocument/inlineCompletion", asked, identity)
 
     def processor_seconds(self) -> float | None:
         """So far, of all its threads."""
