@@ -353,6 +353,7 @@ def _register_bench(subparsers: argparse._SubParsersAction[argparse.ArgumentPars
         add_corpus_arguments,
         add_engine_arguments,
         add_input_arguments,
+        add_scaling_arguments,
         add_speculation_arguments,
         add_training_arguments,
         add_typing_arguments,
@@ -367,6 +368,9 @@ def _register_bench(subparsers: argparse._SubParsersAction[argparse.ArgumentPars
     vocabulary = subjects.add_parser("vocabulary", help="bits per byte of models with each")
     add_vocabulary_arguments(vocabulary)
     vocabulary.set_defaults(run=_bench_vocabulary)
+    scaling = subjects.add_parser("scaling", help="what larger models and more text would buy")
+    add_scaling_arguments(scaling)
+    scaling.set_defaults(run=_bench_scaling)
     training = subjects.add_parser("train", help="training loops beside each other")
     add_training_arguments(training)
     training.set_defaults(run=_bench_train)
@@ -442,6 +446,14 @@ def _bench_vocabulary(arguments: argparse.Namespace) -> int:
     if _missing("torch", "transformers", "accelerate", "pyarrow", "yaml"):
         return 2
     from .benchmarks.vocabulary import main
+
+    return main(arguments)
+
+
+def _bench_scaling(arguments: argparse.Namespace) -> int:
+    if _missing("torch", "transformers", "accelerate", "pyarrow", "yaml"):
+        return 2
+    from .benchmarks.scaling import main
 
     return main(arguments)
 

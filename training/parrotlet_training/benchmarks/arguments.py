@@ -54,6 +54,34 @@ def add_vocabulary_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--held-out-bytes", type=int, default=1_000_000)
 
 
+def add_scaling_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `parrotlet bench scaling`."""
+    parser.add_argument("corpus", type=Path, metavar="CORPUS", help="to learn from")
+    parser.add_argument("held_out", type=Path, metavar="HELDOUT", help="to score on")
+    parser.add_argument("--tokenizer", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument(
+        "--shapes", nargs="+", default=["2x128", "3x192", "4x256"], metavar="LAYERSxWIDTH"
+    )
+    parser.add_argument(
+        "--tokens",
+        nargs="+",
+        type=int,
+        default=[1_000_000, 2_000_000, 4_000_000],
+        metavar="N",
+        help="at which each is scored (default: 1, 2 and 4 million)",
+    )
+    parser.add_argument(
+        "--flops",
+        type=float,
+        default=1e17,
+        metavar="N",
+        help="the budget of which 1, 10 and 100 times is told: 6 x weights x tokens "
+        "(default: %(default).0e, half an hour of a GPU at 55 TFLOPS)",
+    )
+    parser.add_argument("--held-out-bytes", type=int, default=1_000_000)
+
+
 def add_training_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `parrotlet bench train`."""
     parser.add_argument(

@@ -1,0 +1,109 @@
+"""A law of sizes and texts: found again where it holds, and fitted to real little models."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import textwrap
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from parrotlet_server.cli import main
+from parrotlet_training.benchmarks import scaling
+from parrotlet_training.benchmarks.pipeline import BenchmarkError
+from parrotlet_training.benchmarks.scaling import Law, Score, fit, left_out, report
+from parrotlet_training.corpus.build import build_corpus
+from parrotlet_training.corpus.recipe import CorpusRecipe
+from parrotlet_training.corpus.sources import Folder
+
+LAW = Law(0.4, 60.0, 0.35, 120.0, 0.30)
+
+
+def scores(law, sizes=(1e6, 3e6, 1e7), budgets=(1e6, 4e6, 2e7)):
+    return [
+        Score(f"{size:g}", int(size), int(tokens), law(size, tokens))
+        for size in sizes
+        for tokens in budgets
+    ]
+
+
+@pytest.mark.parametrize("law", [LAW, Law(0.6, 30.0, 0.28, 300.0, 0.36)])
+def test_a_law_is_found_again_and_tells_what_was_not_seen(law):
+    found = fit(scores(law))
+    for size, tokens in ((1e6, 2e7), (5e6, 5e6), (4.7e7, 4e8)):
+        assert found(size, tokens) == pytest.approx(law(size, tokens), rel=0.02)
+
+
+def test_one_bad_score_does_not_carry_the_law_away():
+    good = scores(LAW)
+    bad = [*good[:4], Score("bad", good[4].parameters, good[4].tokens, 9.0), *good[5:]]
+    assert fit(bad)(4.7e7, 4e8) == pytest.approx(LAW(4.7e7, 4e8), rel=0.1)
+    assert len(left_out(good)) == len(good)
+
+
+@given(st.floats(1e15, 1e21), st.floats(0.3, 3))
+@settings(max_examples=50)
+def test_no_other_split_of_a_budget_is_better(flops, factor):
+    parameters, tokens = LAW.best(flops)
+    assert 6 * parameters * tokens == pytest.approx(flops)
+    other = parameters * factor
+    assert LAW(parameters, tokens) <= LAW(other, flops / 6 / other) + 1e-9
+
+
+@pytest.mark.parametrize(
+    "given_scores", [scores(LAW)[:5], scores(LAW, sizes=(1e6,), budgets=range(10**6, 10**7, 10**6))]
+)
+def test_too_few_scores_are_no_law(given_scores):
+    with pytest.raises(BenchmarkError, match="a law takes"):
+        fit(given_scores)
+
+
+def test_the_report_tells_what_more_would_buy():
+    lines = report(scores(LAW), 1e17)
+    bits = [float(line.split("|")[4]) for line in lines[-3:]]
+    assert bits == sorted(bits, reverse=True)
+    assert bits[0] == pytest.approx(LAW(*LAW.best(1e17)), abs=0.02)
+
+
+@pytest.fixture(scope="module")
+def held_out(tmp_path_factory):
+    root = tmp_path_factory.mktemp("held-out")
+    (root / "black").mkdir()
+    (root / "black" / "m.py").write_text(inspect.getsource(textwrap))
+    source = Folder(root / "black", "psf/black")
+    build_corpus([source], root / "out", CorpusRecipe(holdout=True), progress=False)
+    return root / "out"
+
+
+def test_real_models_are_trained_and_scored_once(
+    corpus, held_out, tokenizer_folder, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(scaling, "FEWEST", 4)  # of those below
+    out = tmp_path / "out"
+    words = ["bench", "scaling", corpus, held_out, "--tokenizer", tokenizer_folder, "--out", out]
+    words += ["--shapes", "1x64", "1x128", "--tokens", 60_000, 20_000, "--held-out-bytes", 20_000]
+    assert main(list(map(str, words))) == 0
+    output = capsys.readouterr().out
+    assert output.count(" tokens\n") == 4
+    assert "bits = " in output
+    found = [Score(**values) for values in json.loads((out / "results.json").read_text())]
+    assert [one.shape for one in found] == ["1x64", "1x64", "1x128", "1x128"]
+    assert [one.tokens for one in found] == [5 * 4096, 15 * 4096] * 2
+    assert found[0].parameters < found[2].parameters
+    for less, more in (found[:2], found[2:]):
+        assert more.bits_per_byte < less.bits_per_byte
+    assert not list((out / "runs").glob("*-*"))
+
+    assert main(list(map(str, words))) == 0
+    assert " tokens\n" not in capsys.readouterr().out
+
+
+def test_what_fails_is_said_in_one_line(corpus, held_out, tmp_path, capsys):
+    words = ["bench", "scaling", corpus, held_out, "--tokenizer", tmp_path / "none"]
+    words += ["--out", tmp_path / "out", "--shapes", "1x64", "--tokens", 20_000]
+    assert main(list(map(str, words))) == 1
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert "tokenizer" in err
