@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import inspect
 import json
+import textwrap
 import typing
 from pathlib import Path
 
@@ -41,6 +42,17 @@ def corpus(tmp_path_factory) -> Path:
         sources, root / "out", CorpusRecipe(validation_share=0.5, near_dedup=False), progress=False
     )
     monkeypatch.undo()
+    return root / "out"
+
+
+@pytest.fixture(scope="session")
+def held_out(tmp_path_factory) -> Path:
+    """A hold-out of one file."""
+    root = tmp_path_factory.mktemp("held-out")
+    (root / "black").mkdir()
+    (root / "black" / "m.py").write_text(inspect.getsource(textwrap))
+    source = Folder(root / "black", "psf/black")
+    build_corpus([source], root / "out", CorpusRecipe(holdout=True), progress=False)
     return root / "out"
 
 

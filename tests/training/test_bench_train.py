@@ -22,12 +22,12 @@ from transformers import AutoTokenizer
 from parrotlet_tokenizer import CodeTokenizer
 from parrotlet_training.benchmarks import training
 from parrotlet_training.benchmarks.arguments import add_training_arguments
+from parrotlet_training.benchmarks.errors import BenchmarkError
 from parrotlet_training.benchmarks.peers import codeparrot, comparison, process
 from parrotlet_training.benchmarks.peers.codeparrot import ConstantLength
 from parrotlet_training.benchmarks.peers.gpt2 import new_gpt2
 from parrotlet_training.benchmarks.peers.nanogpt import GPT
 from parrotlet_training.benchmarks.peers.plan import Plan, Shape
-from parrotlet_training.benchmarks.pipeline import BenchmarkError
 from parrotlet_training.corpus.shards import shard_files
 
 CONTENDERS = ("parrotlet", "codeparrot", "codeparrot-today", "trainer", "nanogpt")

@@ -22,7 +22,8 @@ from parrotlet_server.bundle.resolve import DEFAULT_MODEL
 from parrotlet_training.benchmarks import codeparrot, pipeline
 from parrotlet_training.benchmarks import corpus as corpus_benchmark
 from parrotlet_training.benchmarks.crew import Crew
-from parrotlet_training.benchmarks.pipeline import BenchmarkError, documents, repeated
+from parrotlet_training.benchmarks.errors import BenchmarkError
+from parrotlet_training.benchmarks.pipeline import documents, repeated
 from parrotlet_training.corpus.filters import first_reason
 from parrotlet_training.corpus.near import (
     SIGNATURE_WIDTH,

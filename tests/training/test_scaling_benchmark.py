@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
 import json
-import textwrap
 
 import pytest
 from hypothesis import given, settings
@@ -12,11 +10,8 @@ from hypothesis import strategies as st
 
 from parrotlet_server.cli import main
 from parrotlet_training.benchmarks import scaling
-from parrotlet_training.benchmarks.pipeline import BenchmarkError
+from parrotlet_training.benchmarks.errors import BenchmarkError
 from parrotlet_training.benchmarks.scaling import Law, Score, fit, left_out, report
-from parrotlet_training.corpus.build import build_corpus
-from parrotlet_training.corpus.recipe import CorpusRecipe
-from parrotlet_training.corpus.sources import Folder
 
 LAW = Law(0.4, 60.0, 0.35, 120.0, 0.30)
 
@@ -65,16 +60,6 @@ def test_the_report_tells_what_more_would_buy():
     bits = [float(line.split("|")[4]) for line in lines[-3:]]
     assert bits == sorted(bits, reverse=True)
     assert bits[0] == pytest.approx(LAW(*LAW.best(1e17)), abs=0.02)
-
-
-@pytest.fixture(scope="module")
-def held_out(tmp_path_factory):
-    root = tmp_path_factory.mktemp("held-out")
-    (root / "black").mkdir()
-    (root / "black" / "m.py").write_text(inspect.getsource(textwrap))
-    source = Folder(root / "black", "psf/black")
-    build_corpus([source], root / "out", CorpusRecipe(holdout=True), progress=False)
-    return root / "out"
 
 
 def test_real_models_are_trained_and_scored_once(

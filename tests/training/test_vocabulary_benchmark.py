@@ -2,36 +2,21 @@
 
 from __future__ import annotations
 
-import inspect
 import subprocess
 import sys
-import textwrap
 from dataclasses import replace
 
 import pytest
 
 from parrotlet_tokenizer import TokenizerError
+from parrotlet_training.benchmarks.errors import BenchmarkError
+from parrotlet_training.benchmarks.trials import Shape
 from parrotlet_training.benchmarks.vocabulary import (
     Candidate,
     Plan,
-    Shape,
-    VocabularyBenchmarkError,
     compare,
     table,
 )
-from parrotlet_training.corpus.build import build_corpus
-from parrotlet_training.corpus.recipe import CorpusRecipe
-from parrotlet_training.corpus.sources import Folder
-
-
-@pytest.fixture(scope="module")
-def held_out(tmp_path_factory):
-    root = tmp_path_factory.mktemp("held-out")
-    (root / "black").mkdir()
-    (root / "black" / "m.py").write_text(inspect.getsource(textwrap))
-    source = Folder(root / "black", "psf/black")
-    build_corpus([source], root / "out", CorpusRecipe(holdout=True), progress=False)
-    return root / "out"
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +73,7 @@ def test_what_cannot_be_trained_is_said_in_one_line(plan, tmp_path):
     for shard in (plan.corpus / "data").glob("train-*"):
         (tmp_path / "bare" / "data" / shard.name).write_bytes(shard.read_bytes())
     bare = replace(plan, corpus=tmp_path / "bare", out=tmp_path / "b")
-    with pytest.raises(VocabularyBenchmarkError, match="validation"):
+    with pytest.raises(BenchmarkError, match="validation"):
         compare(bare, [Candidate(600, "spaces")], [1])
 
 

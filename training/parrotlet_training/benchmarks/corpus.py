@@ -46,7 +46,8 @@ from ..corpus.process import BATCH, digest_of
 from . import codeparrot, pipeline
 from .codeparrot import EXACT, FILTERS, NEAR, RATIO, SIGNATURES
 from .crew import Crew, Stage
-from .pipeline import BenchmarkError, Named, documents
+from .errors import BenchmarkError
+from .pipeline import Named, documents
 
 _TOKENIZER_CHARACTERS = 2_000_000
 """Text that CodeParrot's tokenizer is trained on, before the clock starts."""

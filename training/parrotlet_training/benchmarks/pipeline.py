@@ -31,15 +31,12 @@ from ..corpus.redaction import redact
 from ..corpus.shards import shard_files
 from ..corpus.text import UndecodableError, decode_python
 from .crew import peak_memory
+from .errors import BenchmarkError
 
 Named = tuple[str, str]
 """A document's name and text."""
 
 Result = TypeVar("Result")
-
-
-class BenchmarkError(ValueError):
-    """There is nothing to measure; the message says what to do."""
 
 
 def documents(place: Path) -> Iterator[Named]:

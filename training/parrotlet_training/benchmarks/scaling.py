@@ -14,14 +14,12 @@ import itertools
 import json
 import math
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-import yaml
 from torch import Tensor
 
 from parrotlet_tokenizer import TokenizerError
@@ -31,13 +29,10 @@ from ..checkpoint import checkpoints
 from ..data import DataError
 from ..evaluate.loading import ModelError
 from ..release import score_held_out
-from .pipeline import BenchmarkError
-from .vocabulary import Shape
+from .errors import BenchmarkError
+from .trials import BATCH, Shape, Trial
 
 RESULTS = "results.json"
-CONTEXT = 512
-STREAMS = 8
-BATCH = STREAMS * CONTEXT
 DECAY = 0.3
 """Of a branch's tokens, while the rate falls."""
 
@@ -141,62 +136,30 @@ def _read(file: Path) -> list[Score]:
 
 
 def _score(plan: Plan, shape: str, steps: int) -> Score:
-    recipe = plan.out / "recipes" / f"{shape}.yaml"
-    write_aside(recipe, yaml.safe_dump(_recipe(plan, shape), sort_keys=False))
+    fewest = _steps(min(plan.budgets))
+    trial = Trial(
+        f"scaling-{shape}",
+        plan.corpus,
+        plan.tokenizer,
+        Shape.parse(shape),
+        {"steps": fewest, "warmup": min(20, fewest // 4), "decay": 0},
+        {"seed": 1, "evaluate_every": 10**6, "checkpoint_every": 50, "keep": 1},
+    )
     decay = max(1, round(DECAY * steps))
     trunk = plan.out / "runs" / shape
-    _train(recipe, trunk, steps - decay, 0)
+    trial.train(plan.out, trunk, f"schedule.steps={steps - decay}")
     branch = plan.out / "runs" / f"{shape}-{steps}"
     if not branch.exists():
         aside = branch.with_name(f".{branch.name}")
         shutil.rmtree(aside, ignore_errors=True)
         shutil.copytree(trunk, aside)
         aside.rename(branch)
-    _train(recipe, branch, steps, decay)
+    trial.train(plan.out, branch, f"schedule.steps={steps}", f"schedule.decay={decay}")
     last = checkpoints(branch)[-1]
     bits = score_held_out(last, plan.held_out, plan.held_out_bytes).bits_per_byte
     run = json.loads((last / "parrotlet_run.json").read_text(encoding="utf-8"))["run"]
     shutil.rmtree(branch)
     return Score(shape, int(run["parameters"]), int(run["tokens"]), round(bits, 5))
-
-
-def _train(recipe: Path, run: Path, steps: int, decay: int) -> None:
-    command = [sys.executable, "-m", "parrotlet_server", "train", str(recipe), "--out", str(run)]
-    command += ["--set", f"schedule.steps={steps}", "--set", f"schedule.decay={decay}"]
-    done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
-    if done.returncode != 0:
-        lines = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["it said nothing"]
-        raise BenchmarkError(f"training {run.name} failed: {lines[-1]}")
-
-
-def _recipe(plan: Plan, name: str) -> dict[str, object]:
-    shape = Shape.parse(name)
-    fewest = _steps(min(plan.budgets))
-    return {
-        "name": f"scaling-{name}",
-        "data": {
-            "corpus": str(plan.corpus),
-            "tokenizer": str(plan.tokenizer),
-            "streams": STREAMS,
-            "window": 64,
-        },
-        "model": {
-            "layers": shape.layers,
-            "width": shape.width,
-            "heads": max(1, shape.width // 64),
-            "context": CONTEXT,
-        },
-        "loss": {"kind": "sampled", "frequent": 2048, "negatives": 1024},
-        "optimizer": {
-            "name": "muon",
-            "learning_rate": 3e-3,
-            "muon_learning_rate": 5e-3,
-            "beta2": 0.99,
-            "micro_rows": STREAMS,
-        },
-        "schedule": {"steps": fewest, "warmup": min(20, fewest // 4), "decay": 0},
-        "run": {"seed": 1, "evaluate_every": 10**6, "checkpoint_every": 50, "keep": 1},
-    }
 
 
 def fit(scores: Sequence[Score]) -> Law:

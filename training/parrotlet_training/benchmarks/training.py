@@ -28,10 +28,11 @@ from ..corpus.manifest import MANIFEST, Manifest
 from ..corpus.shards import ShardWriter, shard_files
 from ..data import DataError, TrainingData
 from ..recipe import RecipeError, load_recipe
+from .errors import BenchmarkError
 from .peers.comparison import CONTENDERS, Contender, compare, verdict
 from .peers.parrotlet import recipe
 from .peers.plan import Plan, Shape
-from .pipeline import BenchmarkError, documents
+from .pipeline import documents
 
 
 def chosen(names: Sequence[str], device: str) -> list[Contender]:

@@ -9,14 +9,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TextIO
-
-import yaml
 
 from parrotlet_tokenizer import TokenizerError
 from parrotlet_tokenizer.corpus import corpus_texts
@@ -27,37 +24,14 @@ from ..checkpoint import checkpoints
 from ..data import DataError
 from ..evaluate.loading import ModelError
 from ..release import score_held_out
+from .errors import BenchmarkError
+from .trials import BATCH, Shape, Trial
 
 RESULTS = "results.json"
-CONTEXT = 512
-STREAMS = 8
 
 
-class VocabularyBenchmarkError(RuntimeError):
-    """A candidate could not be trained; the message says why."""
-
-
-@dataclass(frozen=True)
-class Shape:
-    """Blocks and width of a GPT-2."""
-
-    layers: int
-    width: int
-
-    @classmethod
-    def parse(cls, text: str) -> Shape:
-        """Reads ``LAYERSxWIDTH``.
-
-        Raises:
-            ValueError: if it is not of that form.
-        """
-        layers, _, width = text.partition("x")
-        return cls(int(layers), int(width))
-
-    def flops_per_token(self, vocabulary: int, context: int) -> int:
-        """Of a training step with the whole softmax (Chowdhery et al. 2022, appendix B)."""
-        weights = 12 * self.layers * self.width**2 + vocabulary * self.width
-        return 6 * weights + 12 * self.layers * self.width * context
+TRAINED = Shape(3, 128)
+MEANT = Shape(12, 512)
 
 
 @dataclass(frozen=True)
@@ -130,16 +104,16 @@ class Plan:
     held_out: Path
     out: Path
     tokens: int = 3_000_000
-    shape: Shape = Shape(3, 128)
-    target: Shape = Shape(12, 512)
+    shape: Shape = TRAINED
+    target: Shape = MEANT
     vocabulary_bytes: int = 24_000_000
     held_out_bytes: int = 1_000_000
 
     def steps(self, entries: int) -> int:
-        """Batches of `STREAMS` rows that a vocabulary of so many entries is trained with."""
+        """Batches that a vocabulary of so many entries is trained with."""
         one = self.target.flops_per_token(16_384, 1024)
         tokens = self.tokens * one / self.target.flops_per_token(entries, 1024)
-        return max(10, round(tokens / (STREAMS * CONTEXT)))
+        return max(10, round(tokens / BATCH))
 
 
 def compare(
@@ -151,7 +125,7 @@ def compare(
     """Trains and scores every candidate with every seed; goes on where an earlier call stopped.
 
     Raises:
-        VocabularyBenchmarkError: if a training run fails.
+        BenchmarkError: if a training run fails.
         TokenizerError: if the corpus cannot give a vocabulary.
         DataError: if there is no held-out text.
     """
@@ -180,14 +154,8 @@ def _run(plan: Plan, candidate: Candidate, seed: int) -> Result:
         texts = corpus_texts(plan.corpus, plan.vocabulary_bytes)
         train_tokenizer(texts, candidate.entries, candidate.split).save(vocabulary)
     run = plan.out / "runs" / f"{candidate}-{seed}"
-    recipe = plan.out / "recipes" / f"{candidate}-{seed}.yaml"
-    content = _recipe(plan, candidate, vocabulary, seed)
-    write_aside(recipe, yaml.safe_dump(content, sort_keys=False))
-    command = [sys.executable, "-m", "parrotlet_server", "train", str(recipe), "--out", str(run)]
-    done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
-    if done.returncode != 0:
-        lines = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["it said nothing"]
-        raise VocabularyBenchmarkError(f"training with {candidate} failed: {lines[-1]}")
+    trial = _trial(plan, candidate, vocabulary, seed)
+    trial.train(plan.out, run)
     last = checkpoints(run)[-1]
     score = score_held_out(last, plan.held_out, plan.held_out_bytes)
     metrics = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
@@ -204,41 +172,22 @@ def _run(plan: Plan, candidate: Candidate, seed: int) -> Result:
     )
 
 
-def _recipe(plan: Plan, candidate: Candidate, vocabulary: Path, seed: int) -> dict[str, object]:
+def _trial(plan: Plan, candidate: Candidate, vocabulary: Path, seed: int) -> Trial:
     steps = plan.steps(candidate.entries)
-    heads = max(1, plan.shape.width // 64)
-    return {
-        "name": f"vocabulary-{candidate}-{seed}",
-        "data": {
-            "corpus": str(plan.corpus),
-            "tokenizer": str(vocabulary),
-            "streams": STREAMS,
-            "window": 64,
-        },
-        "model": {
-            "layers": plan.shape.layers,
-            "width": plan.shape.width,
-            "heads": heads,
-            "context": CONTEXT,
-        },
-        # costs the same for every size, as the head of the target shape nearly does
-        "loss": {"kind": "sampled", "frequent": 2048, "negatives": 1024},
-        "optimizer": {
-            "name": "muon",
-            "learning_rate": 3e-3,
-            "muon_learning_rate": 5e-3,
-            "beta2": 0.99,
-            "micro_rows": STREAMS,
-        },
-        "schedule": {"steps": steps, "warmup": min(20, steps // 4), "decay": int(steps * 0.6)},
-        "run": {
+    return Trial(
+        f"vocabulary-{candidate}-{seed}",
+        plan.corpus,
+        vocabulary,
+        plan.shape,
+        {"steps": steps, "warmup": min(20, steps // 4), "decay": int(steps * 0.6)},
+        {
             "seed": seed,
             "evaluate_every": max(1, steps // 4),
             "evaluate_bytes": 300_000,
             "checkpoint_every": max(1, steps // 8),
             "keep": 1,
         },
-    }
+    )
 
 
 def table(results: Sequence[Result]) -> list[str]:
@@ -280,7 +229,7 @@ def main(arguments: argparse.Namespace) -> int:
         _say("\nstopped; the same command goes on", sys.stderr)
         return 130
     except (
-        VocabularyBenchmarkError,
+        BenchmarkError,
         TokenizerError,
         DataError,
         ModelError,

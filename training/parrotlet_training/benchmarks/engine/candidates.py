@@ -14,7 +14,7 @@ from parrotlet_server.bundle import Bundle
 from parrotlet_server.bundle.checkpoint import write_checkpoint
 from parrotlet_server.bundle.weights import restored
 
-from ..pipeline import BenchmarkError
+from ..errors import BenchmarkError
 from .four_bits import write_four_bits
 from .process import HOST
 

@@ -15,7 +15,7 @@ from parrotlet_tokenizer import CodeTokenizer
 
 from ...evaluate.cursors import CursorError
 from ..corpus import machine
-from ..pipeline import BenchmarkError
+from ..errors import BenchmarkError
 from .candidates import Files, Kind, chosen, installed
 from .measure import Work, measure
 from .replay import Recorded, Session, held_out, record, sessions, standard_library

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..crew import peak_memory
-from ..pipeline import BenchmarkError
+from ..errors import BenchmarkError
 
 HOST = Path(__file__).with_name("adapters") / "host.py"
 

@@ -17,7 +17,7 @@ from parrotlet_server.lsp.framing import FrameReader
 from parrotlet_server.usage import DATA_VARIABLE
 
 from ..crew import peak_memory
-from ..pipeline import BenchmarkError
+from ..errors import BenchmarkError
 
 SETTLE = 1.0
 """Seconds after the last answer until the server counts as idle."""

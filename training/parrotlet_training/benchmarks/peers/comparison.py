@@ -9,7 +9,7 @@ from statistics import median
 from typing import Any, Literal
 
 from ..corpus import machine
-from ..pipeline import BenchmarkError
+from ..errors import BenchmarkError
 from .plan import Plan, product_flops
 from .process import Slice, Worker
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
-from ..pipeline import BenchmarkError
+from ..errors import BenchmarkError
 from .plan import Plan
 
 
