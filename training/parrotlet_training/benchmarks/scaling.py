@@ -203,7 +203,7 @@ def _search(
         return value
 
     search.step(loss)  # type: ignore[no-untyped-call]
-    return float(loss()), [float(value) for value in place.detach()]
+    return float(loss().detach()), [float(value) for value in place.detach()]
 
 
 def left_out(scores: Sequence[Score]) -> list[Law]:
