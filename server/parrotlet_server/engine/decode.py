@@ -260,7 +260,7 @@ class _Writing:
             self._spread = float(logits.std())
         if self._rest:
             logits = logits[self._vocabulary.continuing(self._rest)]
-        # the largest is set aside and put back: a third of the time that np.partition takes
+        # the largest is set aside and put back: np.partition takes many times as long
         best = int(logits.argmax())
         first, logits[best] = float(logits[best]), -np.inf
         second, logits[best] = float(logits.max()), first
