@@ -70,7 +70,7 @@ class Law:
 
     def __call__(self, parameters: float, tokens: float) -> float:
         """Bits per byte."""
-        return self.floor + self.a / parameters**self.alpha + self.b / tokens**self.beta
+        return float(self.floor + self.a / parameters**self.alpha + self.b / tokens**self.beta)
 
     def best(self, flops: float) -> tuple[float, float]:
         """Weights and tokens that make the most of a budget of 6 x weights x tokens.
