@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from parrotlet_server.cli import main
-from parrotlet_training.benchmarks import scaling
 from parrotlet_training.benchmarks.errors import BenchmarkError
-from parrotlet_training.benchmarks.scaling import Law, Score, fit, left_out, report
+from parrotlet_training.benchmarks.scaling import (
+    Law,
+    Plan,
+    Score,
+    fit,
+    left_out,
+    measure,
+    report,
+)
 
 LAW = Law(0.4, 60.0, 0.35, 120.0, 0.30)
 
@@ -62,27 +70,33 @@ def test_the_report_tells_what_more_would_buy():
     assert bits[0] == pytest.approx(LAW(*LAW.best(1e17)), abs=0.02)
 
 
-def test_real_models_are_trained_and_scored_once(
-    corpus, held_out, tokenizer_folder, tmp_path, monkeypatch, capsys
-):
-    monkeypatch.setattr(scaling, "FEWEST", 4)  # of those below
-    out = tmp_path / "out"
-    words = ["bench", "scaling", corpus, held_out, "--tokenizer", tokenizer_folder, "--out", out]
-    words += ["--shapes", "1x64", "1x128", "--tokens", 60_000, 20_000, "--held-out-bytes", 20_000]
+def test_real_models_are_trained_and_scored_once(corpus, held_out, tokenizer_folder, tmp_path):
+    out, said = tmp_path / "out", []
+    plan = Plan(corpus, held_out, tokenizer_folder, out, ["1x64"], [60_000, 20_000], 20_000)
+    less, more = measure(plan, said.append)
+    assert said == ["1x64, 20,480 tokens", "1x64, 61,440 tokens"]
+    assert (less.shape, less.tokens, more.tokens) == ("1x64", 5 * 4096, 15 * 4096)
+    assert less.parameters == more.parameters
+    assert more.bits_per_byte < less.bits_per_byte
+    assert not list((out / "runs").glob("*-*"))
+    assert measure(plan, said.append) == [less, more]
+    assert len(said) == 2
+
+
+def test_the_command_fits_what_is_there(corpus, held_out, tokenizer_folder, tmp_path, capsys):
+    budgets = [4096 * steps for steps in (250, 1000, 4000)]
+    found = [
+        Score(shape, size, tokens, LAW(size, tokens))
+        for shape, size in (("1x64", 1_000_000), ("2x128", 3_000_000))
+        for tokens in budgets
+    ]
+    (tmp_path / "results.json").write_text(json.dumps([asdict(one) for one in found]))
+    words = ["bench", "scaling", corpus, held_out, "--tokenizer", tokenizer_folder]
+    words += ["--out", tmp_path, "--shapes", "1x64", "2x128", "--tokens", *budgets]
     assert main(list(map(str, words))) == 0
     output = capsys.readouterr().out
-    assert output.count(" tokens\n") == 4
     assert "bits = " in output
-    found = [Score(**values) for values in json.loads((out / "results.json").read_text())]
-    assert [one.shape for one in found] == ["1x64", "1x64", "1x128", "1x128"]
-    assert [one.tokens for one in found] == [5 * 4096, 15 * 4096] * 2
-    assert found[0].parameters < found[2].parameters
-    for less, more in (found[:2], found[2:]):
-        assert more.bits_per_byte < less.bits_per_byte
-    assert not list((out / "runs").glob("*-*"))
-
-    assert main(list(map(str, words))) == 0
-    assert " tokens\n" not in capsys.readouterr().out
+    assert "| 1e+19 |" in output
 
 
 def test_what_fails_is_said_in_one_line(corpus, held_out, tmp_path, capsys):
