@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from parrotlet_server.engine import Related, Request
@@ -249,6 +249,7 @@ def test_the_least_important_is_left_out_and_the_last_lines_are_cut(tokenizer):
     st.sampled_from([128, 256, 1024]),
 )
 @settings(max_examples=60, deadline=None)
+@example([], 0, "\U00010000" * 11, 128)
 def test_every_request_fits_the_context(tokenizer, related, tokens, around, context):
     request = Request(
         around, f"\n{around}", path=around, related=tuple(related), related_tokens=tokens

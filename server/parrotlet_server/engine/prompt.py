@@ -56,6 +56,9 @@ def build_prompt(
     header = Header(quality=quality, path=_path(request.path, context_length // 8))
     suffix = _suffix(tokenizer, request.suffix, min(SUFFIX_TOKENS, context_length // 4))
     head = serving_head(tokenizer, header, suffix)
+    if len(head) >= room:  # a path whose characters take several tokens each
+        header = replace(header, path=None)
+        head = serving_head(tokenizer, header, suffix)
     if request.related:
         # half of what is left is the prefix's own
         most = min(request.related_tokens, context_length // 4, (room - len(head)) // 2)

@@ -8,12 +8,10 @@ from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from parrotlet_server.backends.options import BackendOptions
-
 from .worker import beside
 
 if TYPE_CHECKING:
-    from parrotlet_server.engine.completer import Completer
+    from parrotlet_server.engine.completer import BackendOptions, Completer
 
 
 class Preload:
