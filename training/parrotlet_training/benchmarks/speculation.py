@@ -25,7 +25,7 @@ import numpy as np
 from parrotlet_server.backends.base import Backend
 from parrotlet_server.bundle import BundleError
 from parrotlet_server.engine import Completion, Engine, Request, never
-from parrotlet_server.engine.decode import Decoder
+from parrotlet_server.engine.decode import NEAR_TIE, Decoder
 from parrotlet_server.engine.place import Place
 from parrotlet_server.engine.prompt import Prompt, build_prompt
 from parrotlet_server.engine.states import common_length
@@ -33,10 +33,6 @@ from parrotlet_server.engine.stopping import stopping_at
 from parrotlet_server.engine.vocabulary import Vocabulary
 
 from ..evaluate.cursors import CursorError, texts
-
-NEAR_TIE = 0.05
-"""Two logits that lie closer, in standard deviations of all logits, are a near-tie: the rounding of
-8-bit passes moves logits by up to about a tenth of that on average."""
 
 WARM_UP = 5
 

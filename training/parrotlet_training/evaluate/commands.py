@@ -40,11 +40,9 @@ def memorisation(options: argparse.Namespace) -> int:
 
 def everything(options: argparse.Namespace) -> int:
     """Runs `parrotlet evaluate all`."""
-    from .named import named_model
-    from .suite import run, table
+    from .suite import run
 
-    figures = run(options)
-    print(table(figures, named_model(options.model)))
+    print(run(options))
     return 0
 
 

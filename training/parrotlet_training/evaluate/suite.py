@@ -79,8 +79,8 @@ def steps(options: argparse.Namespace, model: NamedModel) -> list[Step]:
     return found
 
 
-def run(options: argparse.Namespace) -> list[Figure]:
-    """Takes all measures; gives the figures of the table.
+def run(options: argparse.Namespace) -> str:
+    """Takes all measures; gives the table of their figures.
 
     Raises:
         EvaluationError: if a measure fails (it has said why), or code would have to be run without
@@ -96,10 +96,11 @@ def run(options: argparse.Namespace) -> list[Figure]:
     for step in wanted:
         _take(step, model, options.out)
     figures = [figure for step in wanted for figure in figures_of(step.name, options.out)]
-    (options.out / "evaluation.md").write_text(table(figures, model), encoding="utf-8")
+    text = table(figures, model)
+    (options.out / "evaluation.md").write_text(text, encoding="utf-8")
     if options.card:
         write_card(model.folder, figures)
-    return figures
+    return text
 
 
 def _take(step: Step, model: NamedModel, out: Path) -> None:
