@@ -2,7 +2,7 @@
  * The managed environment: a virtual environment that holds the server, made from the wheel that the extension
  * carries.
  *
- *   <storage>/envs/lock
+ *   <storage>/lock
  *   <storage>/envs/<12 digits of the fingerprint>-<Python version>-<random>/ready.json
  *
  * Each attempt builds in a folder of its own and writes `ready.json` last; only a folder with that file is ever
@@ -106,11 +106,11 @@ export function pythonOf(folder: string, platform: NodeJS.Platform = process.pla
 
 export class Environments {
   private readonly root: string;
-  private readonly lockFile: string;
+  private readonly lockFolder: string;
 
   constructor(storage: string) {
     this.root = path.join(storage, "envs");
-    this.lockFile = path.join(this.root, "lock");
+    this.lockFolder = path.join(storage, "lock");
   }
 
   /** A finished environment for this wheel, made from `interpreter` if one is asked for, that still runs. */
@@ -138,7 +138,7 @@ export class Environments {
   async build(options: BuildOptions): Promise<Environment> {
     const { interpreter, fingerprint, signal, report } = options;
     await mkdir(this.root, { recursive: true });
-    const lock = await acquire(this.lockFile, {
+    const lock = await acquire(this.lockFolder, {
       signal,
       onWait: () => report?.("another window is setting up the server, waiting for it"),
     });
@@ -174,7 +174,7 @@ export class Environments {
 
   /** Removes what is left of crashes and of former versions; leaves it for later while another window builds. */
   async sweep(current: Environment, now = Date.now()): Promise<string[]> {
-    const lock = await tryAcquire(this.lockFile);
+    const lock = await tryAcquire(this.lockFolder);
     if (!lock) {
       return [];
     }

@@ -1,17 +1,25 @@
 /**
  * One owner at a time, among the windows of VS Code and of VS Code's kin that share a folder.
  *
- * A lock is a file that only one process can create. Its owner refreshes the file's time while it works, so that a
- * lock left by a crash is told from a living one: at once where its process is known to be dead, else when nobody
- * has refreshed it for as long as *we* have watched. No clock is compared with another, hence a wrong clock, a
- * sleeping laptop or a reused process number does no harm.
+ *   <folder>/held/<the owner's random name>
+ *
+ * Whoever finds `held` free (missing or empty) makes a folder with a file of its own in it and renames that to
+ * `held`, which the file system lets happen only once. To let go, or to clear what a dead owner left, a file is
+ * removed *by its owner's name*: who judged one owner dead can never remove the next one's lock, however late it
+ * comes. The owner refreshes its file's time while it works, so that a lock left by a crash is told from a living
+ * one: at once where its process is known to be dead, else when nobody has refreshed it for as long as *we* have
+ * watched. No clock is compared with another, hence a wrong clock, a sleeping laptop or a reused process number
+ * does no harm.
  */
 
 import { randomUUID } from "node:crypto";
-import { open, readFile, rename, rm, stat, utimes } from "node:fs/promises";
+import { mkdir, readdir, readFile, rename, rm, rmdir, stat, utimes, writeFile } from "node:fs/promises";
 import * as os from "node:os";
+import * as path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { cancelled, errorCode } from "./failure";
+
+const HELD = "held";
 
 export interface LockOptions {
   readonly signal?: AbortSignal | undefined;
@@ -23,10 +31,17 @@ export interface LockOptions {
   readonly abandonedMs?: number;
 }
 
+/** What an owner writes of itself. */
 interface Owner {
   readonly pid: number;
   readonly host: string;
-  readonly nonce: string;
+}
+
+/** A lock as others see it. */
+interface Seen {
+  readonly name: string;
+  readonly text: string;
+  readonly mtimeMs: number;
 }
 
 export interface Lock {
@@ -36,7 +51,7 @@ export interface Lock {
 }
 
 /** Waits for the lock and takes it. */
-export async function acquire(file: string, options: LockOptions = {}): Promise<Lock> {
+export async function acquire(folder: string, options: LockOptions = {}): Promise<Lock> {
   const { signal, onWait, pollMs = 500, beatMs = 5_000, abandonedMs = 60_000 } = options;
   let watched: { key: string; since: number } | undefined;
   let waited = false;
@@ -45,23 +60,23 @@ export async function acquire(file: string, options: LockOptions = {}): Promise<
     if (signal?.aborted === true) {
       throw cancelled();
     }
-    const lock = await tryAcquire(file, beatMs);
+    const lock = await tryAcquire(folder, beatMs);
     if (lock) {
       return lock;
     }
-    const seen = await look(file);
+    const seen = await look(folder);
     unseen = seen ? 0 : unseen + 1;
     if (unseen > 20) {
-      throw new Error(`EPERM: ${file} can neither be made nor seen`);
+      throw new Error(`EPERM: ${path.join(folder, HELD)} can neither be made nor seen`);
     }
     if (seen) {
       const now = performance.now();
-      const key = `${seen.text}@${seen.mtimeMs}`;
+      const key = `${seen.name}@${seen.mtimeMs}`;
       if (watched?.key !== key) {
         watched = { key, since: now };
       }
       if (isDead(seen.text) || now - watched.since >= abandonedMs) {
-        await discard(file, seen.text);
+        await remove(folder, seen.name);
         continue;
       }
     }
@@ -74,45 +89,62 @@ export async function acquire(file: string, options: LockOptions = {}): Promise<
 }
 
 /** Takes the lock if it is free. */
-export async function tryAcquire(file: string, beatMs = 5_000): Promise<Lock | undefined> {
-  const owner: Owner = { pid: process.pid, host: os.hostname(), nonce: randomUUID() };
-  const text = JSON.stringify(owner);
+export async function tryAcquire(folder: string, beatMs = 5_000): Promise<Lock | undefined> {
+  await mkdir(folder, { recursive: true });
+  if (await look(folder)) {
+    return undefined;
+  }
+  const name = randomUUID();
+  const made = path.join(folder, name);
+  const held = path.join(folder, HELD);
+  const owner: Owner = { pid: process.pid, host: os.hostname() };
   try {
-    const handle = await open(file, "wx");
-    try {
-      await handle.writeFile(text);
-    } finally {
-      await handle.close();
+    await mkdir(made);
+    await writeFile(path.join(made, name), JSON.stringify(owner));
+    if (process.platform === "win32") {
+      // It renames onto no folder, be it empty.
+      await rmdir(held).catch(() => undefined);
     }
+    await rename(made, held);
   } catch (error) {
-    if (errorCode(error) === "EEXIST" || isBeingDeleted(error)) {
+    await rm(made, { recursive: true, force: true }).catch(() => undefined);
+    // ENOENT: the owner cleared away what we had begun to make.
+    if (["EEXIST", "ENOTEMPTY", "ENOENT"].includes(errorCode(error)) || isBeingDeleted(error)) {
       return undefined;
     }
     throw error;
   }
+  const file = path.join(held, name);
+  const isHeld = async (): Promise<boolean> => (await look(folder))?.name === name;
+  if (!(await isHeld())) {
+    return undefined;
+  }
+  await clear(folder);
 
   const beat = setInterval(() => {
     const now = new Date();
     utimes(file, now, now).catch(() => undefined);
   }, beatMs);
   beat.unref();
-
-  const isHeld = async (): Promise<boolean> => (await look(file))?.text === text;
   return {
     isHeld,
     release: async () => {
       clearInterval(beat);
-      if (await isHeld()) {
-        await rm(file, { force: true });
-      }
+      await remove(folder, name);
     },
   };
 }
 
-async function look(file: string): Promise<{ text: string; mtimeMs: number } | undefined> {
+async function look(folder: string): Promise<Seen | undefined> {
+  const held = path.join(folder, HELD);
   try {
+    const [name] = await readdir(held);
+    if (name === undefined) {
+      return undefined;
+    }
+    const file = path.join(held, name);
     const { mtimeMs } = await stat(file);
-    return { text: await readFile(file, "utf8"), mtimeMs };
+    return { name, text: await readFile(file, "utf8"), mtimeMs };
   } catch (error) {
     if (errorCode(error) === "ENOENT" || isBeingDeleted(error)) {
       return undefined;
@@ -121,9 +153,32 @@ async function look(file: string): Promise<{ text: string; mtimeMs: number } | u
   }
 }
 
-/** Windows answers EPERM or EBUSY while a file of that name is being deleted. */
+/** Frees the lock if it is still the one of that name. */
+async function remove(folder: string, name: string): Promise<void> {
+  const held = path.join(folder, HELD);
+  await rm(path.join(held, name), { force: true }).catch(ignoreDeletion);
+  // Fails where the next owner is in already, as it should.
+  await rmdir(held).catch(() => undefined);
+}
+
+/** For the owner: removes what others left that died between making a lock and taking it. */
+async function clear(folder: string): Promise<void> {
+  for (const entry of await readdir(folder)) {
+    if (entry !== HELD) {
+      await rm(path.join(folder, entry), { recursive: true, force: true }).catch(() => undefined);
+    }
+  }
+}
+
+/** Windows answers so while something of that name is being deleted, and to a rename onto a folder. */
 function isBeingDeleted(error: unknown): boolean {
   return process.platform === "win32" && ["EPERM", "EBUSY", "EACCES"].includes(errorCode(error));
+}
+
+function ignoreDeletion(error: unknown): void {
+  if (!isBeingDeleted(error)) {
+    throw error;
+  }
 }
 
 /** Whether the owner ran on this machine and runs no more. An unreadable owner is not known to be dead. */
@@ -142,24 +197,5 @@ function isDead(text: string): boolean {
     return false;
   } catch (error) {
     return errorCode(error) === "ESRCH";
-  }
-}
-
-/**
- * Removes the lock that was judged abandoned, and no other: of several who judge the same lock, one wins the
- * rename; who comes late, and moves a fresh lock away by mistake, sees so and puts it back.
- */
-async function discard(file: string, judged: string): Promise<void> {
-  const aside = `${file}.${randomUUID()}`;
-  try {
-    await rename(file, aside);
-  } catch {
-    return;
-  }
-  const moved = await readFile(aside, "utf8").catch(() => "");
-  if (moved === judged) {
-    await rm(aside, { force: true });
-  } else {
-    await rename(aside, file);
   }
 }

@@ -93,7 +93,9 @@ test("an environment is built, found again, outlives a crash of another build, a
   // What a window leaves that crashed in the middle: a lock of a dead process and a folder without its mark.
   const pid = Number(execFileSync(process.execPath, ["-p", "process.pid"], { encoding: "utf8" }));
   await mkdir(path.join(envs, "halfbuilt-312-0000", "bin"), { recursive: true });
-  await writeFile(path.join(envs, "lock"), JSON.stringify({ pid, host: os.hostname(), nonce: "x" }));
+  const held = path.join(storage, "lock", "held");
+  await mkdir(held, { recursive: true });
+  await writeFile(path.join(held, "x"), JSON.stringify({ pid, host: os.hostname() }));
 
   const reports: string[] = [];
   const options = await offline(bundle, { report: (message) => reports.push(message) });
@@ -128,14 +130,14 @@ test("an environment is built, found again, outlives a crash of another build, a
   assert.equal(serve(newer), "next");
   assert.deepEqual(await environments.sweep(newer), []);
   await mkdir(path.join(envs, "halfbuilt-312-0001"));
-  const held = path.join(envs, "lock");
-  await writeFile(held, JSON.stringify({ pid: process.pid, host: os.hostname(), nonce: "y" }));
+  await mkdir(held);
+  await writeFile(path.join(held, "y"), JSON.stringify({ pid: process.pid, host: os.hostname() }));
   assert.deepEqual(
     await environments.sweep(newer, Date.now() + 8 * 86_400_000),
     [],
     "not while another builds",
   );
-  await rm(held);
+  await rm(held, { recursive: true });
   const removed = await environments.sweep(newer, Date.now() + 8 * 86_400_000);
   assert.deepEqual(removed.sort(), [path.join(envs, "halfbuilt-312-0001"), built.folder].sort());
   assert.deepEqual(await folders(storage), [path.basename(newer.folder)]);

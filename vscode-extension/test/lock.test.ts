@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { execFileSync, fork } from "node:child_process";
 import { once } from "node:events";
-import { readdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import * as os from "node:os";
 import * as path from "node:path";
 import { test } from "node:test";
@@ -16,7 +16,13 @@ function deadPid(): number {
 }
 
 function lockText(pid: number, host = os.hostname()): string {
-  return JSON.stringify({ pid, host, nonce: "of-a-crashed-window" });
+  return JSON.stringify({ pid, host });
+}
+
+/** A lock as a window leaves it that crashed. */
+async function leave(folder: string, text: string, name = "of-a-crashed-window"): Promise<void> {
+  await mkdir(path.join(folder, "held"), { recursive: true });
+  await writeFile(path.join(folder, "held", name), text);
 }
 
 /** What each of several processes does: adds one to a number in a file, slowly enough to lose some without a lock. */
@@ -36,12 +42,12 @@ if (counterFolder !== undefined) {
   void count(counterFolder);
 } else {
   test("the second waits until the first has let go", async (t) => {
-    const file = path.join(await scratch(t), "lock");
-    const first = await acquire(file);
+    const folder = path.join(await scratch(t), "lock");
+    const first = await acquire(folder);
     let waits = 0;
-    const second = acquire(file, { pollMs: 10, onWait: () => waits++ });
+    const second = acquire(folder, { pollMs: 10, onWait: () => waits++ });
     await sleep(60);
-    assert.equal(await tryAcquire(file), undefined);
+    assert.equal(await tryAcquire(folder), undefined);
     assert.equal(waits, 1);
     assert.equal(await first.isHeld(), true);
     await first.release();
@@ -52,30 +58,30 @@ if (counterFolder !== undefined) {
   });
 
   test("the lock of a dead process is taken over at once", async (t) => {
-    const file = path.join(await scratch(t), "lock");
-    await writeFile(file, lockText(deadPid()));
-    const lock = await acquire(file, { abandonedMs: 60_000, onWait: () => assert.fail("waited") });
+    const folder = path.join(await scratch(t), "lock");
+    await leave(folder, lockText(deadPid()));
+    const lock = await acquire(folder, { abandonedMs: 60_000, onWait: () => assert.fail("waited") });
     assert.equal(await lock.isHeld(), true);
     await lock.release();
   });
 
   test("a lock that nobody refreshes is taken over, whoever's it was", async (t) => {
     for (const text of [lockText(process.pid), lockText(1, "another-machine"), "", "not json"]) {
-      const file = path.join(await scratch(t), "lock");
-      await writeFile(file, text);
+      const folder = path.join(await scratch(t), "lock");
+      await leave(folder, text);
       const started = performance.now();
-      const lock = await acquire(file, { pollMs: 10, abandonedMs: 120 });
+      const lock = await acquire(folder, { pollMs: 10, abandonedMs: 120 });
       assert.ok(performance.now() - started >= 100);
       await lock.release();
     }
   });
 
   test("a lock that is refreshed is respected however long it takes", async (t) => {
-    const file = path.join(await scratch(t), "lock");
+    const folder = path.join(await scratch(t), "lock");
     // Far apart, so that a busy machine does not fail the test.
-    const first = await tryAcquire(file, 20);
+    const first = await tryAcquire(folder, 20);
     const abort = new AbortController();
-    const second = acquire(file, { pollMs: 10, abandonedMs: 1_500, signal: abort.signal });
+    const second = acquire(folder, { pollMs: 10, abandonedMs: 1_500, signal: abort.signal });
     second.catch(() => undefined);
     await sleep(2_000);
     assert.equal(await first?.isHeld(), true);
@@ -86,25 +92,32 @@ if (counterFolder !== undefined) {
 
   test("of many that find a dead lock, each gets its turn alone", async (t) => {
     const folder = await scratch(t);
-    const file = path.join(folder, "lock");
-    await writeFile(file, lockText(deadPid()));
-    let inside = 0;
-    await Promise.all(
-      Array.from({ length: 12 }, async () => {
-        const lock = await acquire(file, { pollMs: 3 });
-        assert.equal(++inside, 1);
-        await sleep(5);
-        inside--;
-        await lock.release();
-      }),
-    );
-    assert.deepEqual(await readdir(folder), []);
+    const pid = deadPid();
+    for (let round = 0; round < 10; round++) {
+      await leave(folder, lockText(pid));
+      await mkdir(path.join(folder, "left-half-made"));
+      let inside = 0;
+      let turns = 0;
+      await Promise.all(
+        Array.from({ length: 12 }, async () => {
+          const lock = await acquire(folder, { pollMs: 1 });
+          assert.equal(++inside, 1);
+          turns++;
+          await sleep(1);
+          assert.equal(await lock.isHeld(), true);
+          inside--;
+          await lock.release();
+        }),
+      );
+      assert.equal(turns, 12);
+      assert.deepEqual(await readdir(folder), []);
+    }
   });
 
   test("it excludes other processes", async (t) => {
     const folder = await scratch(t);
     await writeFile(path.join(folder, "counter"), "0");
-    await writeFile(path.join(folder, "lock"), lockText(deadPid()));
+    await leave(path.join(folder, "lock"), lockText(deadPid()));
     const children = Array.from({ length: 4 }, () =>
       fork(__filename, [], { env: { ...process.env, [CHILD]: folder, NODE_TEST_CONTEXT: undefined } }),
     );
@@ -114,11 +127,12 @@ if (counterFolder !== undefined) {
   });
 
   test("an owner that was judged dead leaves the new owner's lock alone", async (t) => {
-    const file = path.join(await scratch(t), "lock");
-    const first = await acquire(file);
-    await writeFile(file, lockText(process.pid));
+    const folder = path.join(await scratch(t), "lock");
+    const first = await acquire(folder);
+    await rm(path.join(folder, "held"), { recursive: true });
+    await leave(folder, lockText(process.pid), "of-another");
     assert.equal(await first.isHeld(), false);
     await first.release();
-    assert.equal(await readFile(file, "utf8"), lockText(process.pid));
+    assert.deepEqual(await readdir(path.join(folder, "held")), ["of-another"]);
   });
 }
