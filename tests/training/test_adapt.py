@@ -135,6 +135,30 @@ def size_of(one):
     return len(one.content)
 
 
+def test_general_python_is_judged_by_projects_of_which_nothing_is_learnt():
+    texts = [text for module in MODULES for _, text in functions(module) if len(text) > 200]
+    general = [
+        document(f"{i}.py", text, "the/largest" if i % 2 else f"a/project-{i % 20}")
+        for i, text in enumerate(texts)
+    ]
+    names = {d.repository for d in general}
+    assert len(names) == 11
+    material = divide([document("mine.py", "x = 1\n")], general)
+    judged = {d.repository for d in material.general_held_out}
+    learnt = {d.repository for d in material.general}
+    assert len(judged) == 2
+    assert judged.isdisjoint(learnt)
+    assert judged | learnt == names
+    assert "the/largest" in learnt
+    again = divide([document("mine.py", "x = 1\n")], list(reversed(general)))
+    assert {d.repository for d in again.general_held_out} == judged
+    # a bare interpreter has one project only, whose files are divided
+    alone = [d for d in general if d.repository == "the/largest"]
+    material = divide([document("mine.py", "x = 1\n")], alone)
+    assert material.general
+    assert material.general_held_out
+
+
 def test_general_python_is_drawn_from_many_sources_and_never_from_what_is_held_out():
     sources = general_sources()
     assert "python/cpython" in [source.repository for source in sources]

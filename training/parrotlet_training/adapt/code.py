@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -36,6 +36,9 @@ HELD_OUT_BYTES = 400_000
 """Of one's own code, at most: more takes long to score and says no more."""
 
 GENERAL_HELD_OUT_BYTES = 200_000
+
+GENERAL_HELD_OUT_SHARE = 0.2
+"""Of the projects that general Python comes from."""
 
 LEAST_FILES = 5
 LEAST_BYTES = 20_000
@@ -198,10 +201,12 @@ def divide(own: Sequence[Document], general: Sequence[Document]) -> Material:
     """Sorts documents into those to learn and those to judge by.
 
     Of one's own code a tenth of the bytes is held out, but not a near-copy of what is learnt. Of
-    general Python `GENERAL_HELD_OUT_BYTES` are; what is like anything held out is not learnt.
+    general Python `GENERAL_HELD_OUT_BYTES` are, out of projects of which nothing is learnt: what
+    was forgotten of the world does not show in files whose neighbours were just read. What is like
+    anything held out is not learnt.
     """
     judged, learnt = _drawn(own, min(HELD_OUT_BYTES, HELD_OUT_SHARE * sum(map(_size, own))))
-    general_judged, mixed_in = _drawn(
+    general_judged, mixed_in = _projects_drawn(
         general, min(GENERAL_HELD_OUT_BYTES, sum(map(_size, general)) / 4)
     )
     kept = _without_copies([learnt, judged, general_judged, mixed_in])
@@ -225,6 +230,28 @@ def _drawn(documents: Sequence[Document], wanted: float) -> tuple[list[Document]
         else:
             others.append(document)
     return drawn, others
+
+
+def _projects_drawn(
+    documents: Sequence[Document], wanted: float
+) -> tuple[list[Document], list[Document]]:
+    """About `wanted` bytes of a fifth of the projects, and all of the others, in a fixed order.
+
+    The largest one is always among the others; if it is the only one, its files are divided.
+    """
+    projects: dict[str, list[Document]] = defaultdict(list)
+    for document in documents:
+        projects[document.repository].append(document)
+    largest = max(projects, key=lambda name: sum(map(_size, projects[name])), default="")
+    names = sorted(projects.keys() - {largest}, key=lambda name: _draw(name, ""))
+    if not names:
+        return _drawn(documents, wanted)
+    judged = names[: max(1, round(GENERAL_HELD_OUT_SHARE * len(names)))]
+    drawn = [
+        document for name in judged for document in _drawn(projects[name], wanted / len(judged))[0]
+    ]
+    others = [document for document in documents if document.repository not in judged]
+    return drawn, sorted(others, key=lambda document: _draw(document.repository, document.path))
 
 
 def _without_copies(groups: Sequence[Sequence[Document]]) -> list[list[Document]]:

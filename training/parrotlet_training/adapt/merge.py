@@ -20,7 +20,7 @@ from ..data import text_rows
 from ..evaluate.bits import score_rows
 from ..evaluate.loading import load_model
 
-SHARES = (1.0, 0.85, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2)
+SHARES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2)
 """Of the new weights; the first that forgets little enough is taken, or the last."""
 
 SCORED_BYTES = 100_000
