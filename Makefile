@@ -40,7 +40,7 @@ run: .venv/plain ## complete a real file at several cursors, in the terminal
 
 .PHONY: test
 test: setup ## all tests of Python and TypeScript
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile
 	npm --prefix $(EXTENSION) test
 
 .PHONY: soak

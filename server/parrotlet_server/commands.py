@@ -118,6 +118,8 @@ def _serve(options: argparse.Namespace) -> int:
         raise UsageError("--token-file is for --tcp and --websocket")
     from .lsp.streams import take_standard_streams
 
+    if sys.stdin is None or sys.stdout is None:
+        raise UsageError("serve talks to an editor on stdin and stdout: leave both open, or --tcp")
     if sys.stdin.isatty():
         print(
             "parrotlet serve talks to an editor on stdin and stdout; Ctrl+C ends it.",

@@ -113,6 +113,32 @@ class Rounding(OnnxBackend):
         return logits
 
 
+@pytest.mark.parametrize("candidates", [1, 2])
+def test_a_tie_is_one_of_tokens_that_may_be_chosen(random_checkpoint, tmp_path, candidates):
+    """Special tokens that would win if they were allowed to hide no tie of two others."""
+
+    class Wishful(Rounding):
+        def evaluate_rows(self, state, keep, tokens, rows):
+            logits = super().evaluate_rows(state, keep, tokens, rows)
+            logits[:, 7] += 20 * logits.std()
+            return logits
+
+    bundle = export_checkpoint(random_checkpoint, tmp_path / "bundle", bits=32)
+    backend = Wishful(bundle.model_file)
+    reread = 0
+    for path in DOCUMENTS:
+        for request in requests(path, 31, max_tokens=20, multiline="always", candidates=candidates):
+            ours, theirs = (
+                Engine(backend, bundle.tokenizer, bundle, speculate=speculate).complete(request)
+                for speculate in (True, False)
+            )
+            reread += ours.reread_tokens
+            assert (ours.suggestion is None) == (theirs.suggestion is None)
+            if ours.suggestion and theirs.suggestion:
+                assert ours.suggestion.text == theirs.suggestion.text
+    assert reread
+
+
 @pytest.mark.parametrize("looks_again", [True, False])
 def test_rounding_turns_no_near_tie(random_checkpoint, tmp_path, monkeypatch, looks_again):
     """What passes of several rows leave undecided is read again as plain decoding reads it."""

@@ -41,8 +41,8 @@ from parrotlet_training.adapt.code import (
     own_documents,
     rounds,
 )
-from parrotlet_training.adapt.corpus import GENERAL, OWN, write_corpus
-from parrotlet_training.adapt.merge import SCORED_BYTES, SHARES, merge
+from parrotlet_training.adapt.corpus import BOUND, OWN, write_corpus
+from parrotlet_training.adapt.merge import SHARES, merge
 from parrotlet_training.adapt.plan import MOST_ROUNDS, ROWS, steps_for, tokens_per_second
 from parrotlet_training.corpus.document import Document
 from parrotlet_training.corpus.holdout import is_held_out
@@ -55,6 +55,10 @@ from parrotlet_training.evaluate.bits import score_rows
 from parrotlet_training.evaluate.loading import load_model
 
 MODULES = (argparse, ast, difflib, dis, inspect, json, textwrap, tokenize)
+
+
+MUCH = 1_000_000
+"""More bytes than there are."""
 
 
 def functions(module):
@@ -143,20 +147,37 @@ def test_general_python_is_judged_by_projects_of_which_nothing_is_learnt():
     ]
     names = {d.repository for d in general}
     assert len(names) == 11
-    material = divide([document("mine.py", "x = 1\n")], general)
+    mine = [document("mine.py", "x = 1\n")]
+    material = divide(mine, general)
+    bound = {d.repository for d in material.general_bound}
     judged = {d.repository for d in material.general_held_out}
     learnt = {d.repository for d in material.general}
-    assert len(judged) == 2
-    assert judged.isdisjoint(learnt)
-    assert judged | learnt == names
+    assert len(bound) == len(judged) == 1
+    assert len(bound | judged | learnt) == len(bound) + len(judged) + len(learnt)
+    assert bound | judged | learnt == names
     assert "the/largest" in learnt
-    again = divide([document("mine.py", "x = 1\n")], list(reversed(general)))
-    assert {d.repository for d in again.general_held_out} == judged
+    again = divide(mine, list(reversed(general)))
+    assert again.general_held_out == material.general_held_out
     # a bare interpreter has one project only, whose files are divided
-    alone = [d for d in general if d.repository == "the/largest"]
-    material = divide([document("mine.py", "x = 1\n")], alone)
-    assert material.general
-    assert material.general_held_out
+    material = divide(mine, [d for d in general if d.repository == "the/largest"])
+    groups = (material.general, material.general_bound, material.general_held_out)
+    assert all(groups)
+    assert not set.intersection(*({d.path for d in group} for group in groups))
+
+
+def test_no_file_alone_decides_what_was_forgotten():
+    texts = [text for module in MODULES for _, text in functions(module) if len(text) > 200]
+    small = [document(f"{i}.py", text, f"a/project-{i % 40}") for i, text in enumerate(texts)]
+    # one large file is all that half of the projects have
+    large = [
+        document(f"{i}.py", "\n".join(texts[i::3]).replace("self", f"self{i}"), f"a/single-{i}")
+        for i in range(40)
+    ]
+    material = divide([document("mine.py", "x = 1\n")], [*small, *large])
+    for group in (material.general_bound, material.general_held_out):
+        sizes = [size_of(d) for d in group]
+        assert len(sizes) >= 10
+        assert max(sizes) < 0.2 * sum(sizes)
 
 
 def test_general_python_is_drawn_from_many_sources_and_never_from_what_is_held_out():
@@ -372,7 +393,7 @@ def weights(folder):
 def bits(folder, corpus, split):
     with load_model(str(folder)) as (model, where):
         tokenizer = CodeTokenizer.load(where)
-        rows = text_rows(corpus, split, tokenizer, model.config.n_positions, SCORED_BYTES)
+        rows = text_rows(corpus, split, tokenizer, model.config.n_positions, MUCH)
         return score_rows(model, rows, tokenizer, torch.device("cpu")).bits_per_byte
 
 
@@ -380,15 +401,19 @@ def test_of_the_new_weights_as_much_is_taken_as_leaves_the_rest_alone(learnt, tm
     base, new, corpus = tiny_bundle(), learnt / "checkpoint", learnt / "corpus"
     before, after = bits(base, corpus, OWN), bits(new, corpus, OWN)
     assert after > 1.5 * before  # what it "learnt" is noise
-    whole = merge(base, new, tmp_path / "whole", corpus, OWN, 2 * after / before)
-    assert whole == 1
-    none = merge(base, new, tmp_path / "least", corpus, OWN, -1)
-    assert none == min(SHARES)
-    limit = (before + after) / 2
-    share = merge(base, new, tmp_path / "some", corpus, OWN, limit / before - 1)
+    whole = merge(base, new, tmp_path / "whole", corpus, OWN, MUCH, 2 * after / before)
+    assert whole.share == 1
+    assert whole.loss == pytest.approx(after / before - 1)
+    least = merge(base, new, tmp_path / "least", corpus, OWN, MUCH, -1)
+    assert least.share == min(SHARES)
+    assert least.loss is not None
+    assert least.loss > -1  # the bound is not kept, and it says so
+    allowed = (before + after) / 2 / before - 1
+    some = merge(base, new, tmp_path / "some", corpus, OWN, MUCH, allowed)
+    share = some.share
     assert min(SHARES) <= share < 1
-    found = bits(tmp_path / "some", corpus, OWN)
-    assert found <= limit or share == min(SHARES)
+    assert some.loss == pytest.approx(bits(tmp_path / "some", corpus, OWN) / before - 1)
+    assert some.loss <= allowed or share == min(SHARES)
     from parrotlet_server.bundle.export import restore_checkpoint
 
     restore_checkpoint(base, tmp_path / "base")
@@ -400,10 +425,10 @@ def test_of_the_new_weights_as_much_is_taken_as_leaves_the_rest_alone(learnt, tm
 
 
 def test_without_general_text_all_of_it_is_taken(learnt, tmp_path):
-    share = merge(
-        tiny_bundle(), learnt / "checkpoint", tmp_path / "new", Path("nowhere"), GENERAL, None
+    merged = merge(
+        tiny_bundle(), learnt / "checkpoint", tmp_path / "new", Path("nowhere"), BOUND, 1, None
     )
-    assert share == 1
+    assert (merged.share, merged.loss) == (1, None)
     for name, weight in weights(tmp_path / "new").items():
         assert torch.equal(weight, weights(learnt / "checkpoint")[name])
 

@@ -43,6 +43,8 @@ export class Bootstrap {
       command: [
         environment.python,
         ...["-I", "-X", "utf8", "-m", "parrotlet_server", "serve", "--log-level", logLevel],
+        // So that the server loads it at once, and not the bundled one in vain.
+        ...(settings.model ? ["--model", settings.model] : []),
       ],
       cwd,
       environment,

@@ -75,8 +75,8 @@ export async function acquire(folder: string, options: LockOptions = {}): Promis
       if (watched?.key !== key) {
         watched = { key, since: now };
       }
-      if (isDead(seen.text) || now - watched.since >= abandonedMs) {
-        await remove(folder, seen.name);
+      const isAbandoned = isDead(seen.text) || now - watched.since >= abandonedMs;
+      if (isAbandoned && (await remove(folder, seen.name))) {
         continue;
       }
     }
@@ -115,8 +115,17 @@ export async function tryAcquire(folder: string, beatMs = 5_000): Promise<Lock |
     throw error;
   }
   const file = path.join(held, name);
-  const isHeld = async (): Promise<boolean> => (await look(folder))?.name === name;
+  // Somebody may have judged us dead, or cleared the folder before it was moved.
+  const isHeld = async (): Promise<boolean> => {
+    try {
+      await stat(file);
+      return true;
+    } catch (error) {
+      return errorCode(error) !== "ENOENT";
+    }
+  };
   if (!(await isHeld())) {
+    await remove(folder, name);
     return undefined;
   }
   await clear(folder);
@@ -153,17 +162,25 @@ async function look(folder: string): Promise<Seen | undefined> {
   }
 }
 
-/** Frees the lock if it is still the one of that name. */
-async function remove(folder: string, name: string): Promise<void> {
+/** Frees the lock if it is still the one of that name; whether that one is gone. */
+async function remove(folder: string, name: string): Promise<boolean> {
   const held = path.join(folder, HELD);
-  await rm(path.join(held, name), { force: true }).catch(ignoreDeletion);
+  try {
+    await rm(path.join(held, name), { force: true });
+  } catch (error) {
+    if (isBeingDeleted(error)) {
+      return false;
+    }
+    throw error;
+  }
   // Fails where the next owner is in already, as it should.
   await rmdir(held).catch(() => undefined);
+  return true;
 }
 
 /** For the owner: removes what others left that died between making a lock and taking it. */
 async function clear(folder: string): Promise<void> {
-  for (const entry of await readdir(folder)) {
+  for (const entry of await readdir(folder).catch(() => [])) {
     if (entry !== HELD) {
       await rm(path.join(folder, entry), { recursive: true, force: true }).catch(() => undefined);
     }
@@ -173,12 +190,6 @@ async function clear(folder: string): Promise<void> {
 /** Windows answers so while something of that name is being deleted, and to a rename onto a folder. */
 function isBeingDeleted(error: unknown): boolean {
   return process.platform === "win32" && ["EPERM", "EBUSY", "EACCES"].includes(errorCode(error));
-}
-
-function ignoreDeletion(error: unknown): void {
-  if (!isBeingDeleted(error)) {
-    throw error;
-  }
 }
 
 /** Whether the owner ran on this machine and runs no more. An unreadable owner is not known to be dead. */

@@ -24,8 +24,8 @@ LEAST_PROBABILITY = 0.01
 
 NEAR_TIE = 0.05
 """Standard deviations of the logits. A pass over several rows adds its sums in another order than
-passes over one, the rounding of activations to 8 bits makes more of it, and logits end up to 0.03
-apart: two that lie closer than this may have changed places."""
+passes over one, and the rounding of activations to 8 bits makes more of it. Where that was seen to
+turn a choice, the two likeliest tokens lay up to 0.03 apart; this leaves room."""
 
 Logits = NDArray[np.float32]
 
@@ -255,11 +255,13 @@ class _Writing:
         return (int(allowed[best]) if self._rest else best), value
 
     def _nearly_tied(self, logits: Logits) -> bool:
-        """Whether plain decoding might have chosen another token."""
+        """Whether plain decoding, from the same state, might have chosen another token."""
         if self._spread is None:
             self._spread = float(logits.std())
         if self._rest:
             logits = logits[self._vocabulary.continuing(self._rest)]
+        else:
+            self._vocabulary.ban_specials(logits)
         # the largest is set aside and put back: np.partition takes many times as long
         best = int(logits.argmax())
         first, logits[best] = float(logits[best]), -np.inf

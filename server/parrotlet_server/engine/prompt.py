@@ -56,7 +56,7 @@ def build_prompt(
     header = Header(quality=quality, path=_path(request.path, context_length // 8))
     suffix = _suffix(tokenizer, request.suffix, min(SUFFIX_TOKENS, context_length // 4))
     head = serving_head(tokenizer, header, suffix)
-    if len(head) >= room:  # a path whose characters take several tokens each
+    if len(head) > room // 2:  # a path whose characters take several tokens each: without it
         header = replace(header, path=None)
         head = serving_head(tokenizer, header, suffix)
     if request.related:

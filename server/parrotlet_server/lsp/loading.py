@@ -32,7 +32,8 @@ class ModelLoader:
     Attributes:
         engine: None while there is none.
         options: what was asked for; None before anything was.
-        seconds: that loading took.
+        seconds: from when it was asked for until it was there; less than loading takes if it had
+            begun before that (`Preload`).
     """
 
     def __init__(self, client: Client, load: Load = open_completer) -> None:
@@ -107,7 +108,7 @@ class ModelLoader:
             self._fail(f"{type(error).__name__}: {error}", remedy)
         else:
             self.seconds = time.monotonic() - started
-            logger.info("loaded %s in %.2f s", self.name, self.seconds)
+            logger.info("%s is there after %.2f s", self.name, self.seconds)
             self._client.status("ready", self.ready)
 
     def _fail(self, reason: str, remedy: str) -> None:

@@ -51,7 +51,6 @@ class ParrotletServer(LanguageServer):
         client = Client(self)
         self.session = Session(client, self.documents, self._folders, model, load, is_shared)
         self.hang_up: Callable[[], None] = lambda: None
-        self.is_shared = is_shared
         self._tasks: set[asyncio.Task[None]] = set()
         _register(self)
 
@@ -62,7 +61,7 @@ class ParrotletServer(LanguageServer):
     def watch_parent(self) -> None:
         """Ends the session when the editor's process ends."""
         # an editor that came over the network may run on another machine
-        if self.process_id is not None and not self.is_shared:
+        if self.process_id is not None and not self.session.is_shared:
             task = asyncio.create_task(parent.watch(self.process_id, lambda: self.hang_up()))
             self._tasks.add(task)  # the loop itself holds it only weakly
             task.add_done_callback(self._tasks.discard)

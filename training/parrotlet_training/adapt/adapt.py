@@ -32,18 +32,21 @@ from ..evaluate.bits import score_rows
 from ..evaluate.loading import load_model
 from ..train import train
 from .code import (
+    GENERAL_HELD_OUT_BYTES,
     Material,
     divide,
     general_documents,
     general_sources,
     own_documents,
 )
-from .corpus import GENERAL, OWN, write_corpus
+from .corpus import BOUND, GENERAL, OWN, write_corpus
 from .merge import merge
 from .plan import ROWS, Settings, make_recipe, steps_for, tokens_per_second
 
 SCORED_BYTES = 150_000
-"""Of each held-out text."""
+"""Of one's own held-out text."""
+
+_WHOLE = 2 * GENERAL_HELD_OUT_BYTES
 
 GENERAL_BYTES = 2_000_000
 """Of general Python that is looked at, at least: what is mixed in and what is held out."""
@@ -251,16 +254,20 @@ def _identity(sources: Sequence[Source], base: Bundle, minutes: float, settings:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def _has(corpus: Path, split: str) -> bool:
+    return any((corpus / "data").glob(f"{split}-*.parquet"))
+
+
 def _scores(model: Path, corpus: Path) -> Scores:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     found: dict[str, float] = {}
     with load_model(str(model)) as (weights, folder):
         tokenizer = CodeTokenizer.load(folder)
         weights.to(device)
-        for split in (OWN, GENERAL):
-            if not list((corpus / "data").glob(f"{split}-*.parquet")):
+        for split, size in ((OWN, SCORED_BYTES), (GENERAL, _WHOLE)):
+            if not _has(corpus, split):
                 continue
-            rows = text_rows(corpus, split, tokenizer, weights.config.n_positions, SCORED_BYTES)
+            rows = text_rows(corpus, split, tokenizer, weights.config.n_positions, size)
             found[split] = score_rows(weights, rows, tokenizer, device).bits_per_byte
     return Scores(found[OWN], found.get(GENERAL))
 
@@ -282,13 +289,17 @@ def _finish(
     """
     with tempfile.TemporaryDirectory(dir=work) as scratch:
         copy = Path(scratch) / "checkpoint"
-        allowed = None if before.general is None else settings.general_loss
-        share = merge(base.folder, checkpoint, copy, work / "corpus", GENERAL, allowed)
-        if share < 1:
-            say(f"{share:.0%} of what was learnt is taken, so that general Python stays as it was")
+        corpus = work / "corpus"
+        allowed = settings.general_loss if _has(corpus, BOUND) else None
+        merged = merge(base.folder, checkpoint, copy, corpus, BOUND, _WHOLE, allowed)
+        if merged.share < 1:
+            kept = "stays about as it was"
+            if allowed is not None and merged.loss is not None and merged.loss > allowed:
+                kept = f"does not lose more than the {merged.loss:.1%} that it loses all the same"
+            say(f"{merged.share:.0%} of what was learnt is taken, so that general Python {kept}")
         trial = Path(scratch) / "bundle"
         export_checkpoint(copy, trial)
-        after = _scores(trial, work / "corpus")
+        after = _scores(trial, corpus)
         if after.own >= before.own:
             raise AdaptError(
                 f"nothing is gained: {before.own:.4f} bits per byte of your held-out files before, "
@@ -297,7 +308,7 @@ def _finish(
         file = copy / RUN_FILE
         facts: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         facts["evaluation"] = {
-            "adapted": {"share_of_new_weights": share}
+            "adapted": {"share_of_new_weights": merged.share}
             | {
                 name: {"before": _rounded(old), "after": _rounded(new)}
                 for name, old, new in (

@@ -14,6 +14,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -35,10 +36,11 @@ HELD_OUT_SHARE = 0.1
 HELD_OUT_BYTES = 400_000
 """Of one's own code, at most: more takes long to score and says no more."""
 
-GENERAL_HELD_OUT_BYTES = 200_000
+GENERAL_HELD_OUT_BYTES = 150_000
+"""Of general Python, at most, for either of the two purposes that some is held out for."""
 
 GENERAL_HELD_OUT_SHARE = 0.2
-"""Of the projects that general Python comes from."""
+"""Of the projects that general Python comes from, for both."""
 
 LEAST_FILES = 5
 LEAST_BYTES = 20_000
@@ -83,12 +85,15 @@ class Material:
         own: of the user, to learn.
         held_out: of the user, to judge by.
         general: other Python, to mix in, in a random but fixed order.
-        general_held_out: other Python, to judge by.
+        general_bound: other Python, to decide by how much of what was learnt is taken.
+        general_held_out: other Python, to judge by what came of it; of other projects than the
+            former two where there are several.
     """
 
     own: list[Document]
     held_out: list[Document]
     general: list[Document]
+    general_bound: list[Document]
     general_held_out: list[Document]
 
 
@@ -201,16 +206,16 @@ def divide(own: Sequence[Document], general: Sequence[Document]) -> Material:
     """Sorts documents into those to learn and those to judge by.
 
     Of one's own code a tenth of the bytes is held out, but not a near-copy of what is learnt. Of
-    general Python `GENERAL_HELD_OUT_BYTES` are, out of projects of which nothing is learnt: what
-    was forgotten of the world does not show in files whose neighbours were just read. What is like
-    anything held out is not learnt.
+    general Python up to `GENERAL_HELD_OUT_BYTES` are, twice, out of projects of which nothing is
+    learnt: what was forgotten of the world does not show in files whose neighbours were just read.
+    What is like anything held out is not learnt.
     """
     judged, learnt = _drawn(own, min(HELD_OUT_BYTES, HELD_OUT_SHARE * sum(map(_size, own))))
-    general_judged, mixed_in = _projects_drawn(
-        general, min(GENERAL_HELD_OUT_BYTES, sum(map(_size, general)) / 4)
+    bound, general_judged, mixed_in = _projects_drawn(
+        general, min(GENERAL_HELD_OUT_BYTES, sum(map(_size, general)) / 8)
     )
-    kept = _without_copies([learnt, judged, general_judged, mixed_in])
-    return Material(kept[0], kept[1], kept[3], kept[2])
+    kept = _without_copies([learnt, judged, bound, general_judged, mixed_in])
+    return Material(kept[0], kept[1], kept[4], kept[2], kept[3])
 
 
 def _drawn(documents: Sequence[Document], wanted: float) -> tuple[list[Document], list[Document]]:
@@ -234,24 +239,47 @@ def _drawn(documents: Sequence[Document], wanted: float) -> tuple[list[Document]
 
 def _projects_drawn(
     documents: Sequence[Document], wanted: float
-) -> tuple[list[Document], list[Document]]:
-    """About `wanted` bytes of a fifth of the projects, and all of the others, in a fixed order.
+) -> tuple[list[Document], list[Document], list[Document]]:
+    """About `wanted` bytes, twice, of a fifth of the projects, and all of the others.
 
-    The largest one is always among the others; if it is the only one, its files are divided.
+    The largest project is always among the others; where it is nearly alone, its files are divided.
     """
     projects: dict[str, list[Document]] = defaultdict(list)
     for document in documents:
         projects[document.repository].append(document)
     largest = max(projects, key=lambda name: sum(map(_size, projects[name])), default="")
     names = sorted(projects.keys() - {largest}, key=lambda name: _draw(name, ""))
-    if not names:
-        return _drawn(documents, wanted)
-    judged = names[: max(1, round(GENERAL_HELD_OUT_SHARE * len(names)))]
-    drawn = [
-        document for name in judged for document in _drawn(projects[name], wanted / len(judged))[0]
-    ]
+    if len(names) < 2:
+        drawn, others = _drawn(documents, 2 * wanted)
+        return drawn[::2], drawn[1::2], others
+    judged = names[: max(2, round(GENERAL_HELD_OUT_SHARE * len(names)))]
+    bound, held_out = (
+        _some_of_each([projects[name] for name in judged[start::2]], wanted) for start in (0, 1)
+    )
     others = [document for document in documents if document.repository not in judged]
-    return drawn, sorted(others, key=lambda document: _draw(document.repository, document.path))
+    others.sort(key=lambda document: _draw(document.repository, document.path))
+    return bound, held_out, others
+
+
+def _some_of_each(projects: Sequence[Sequence[Document]], wanted: float) -> list[Document]:
+    """About `wanted` bytes of `projects`, a file of each in turn, none that would outweigh ten."""
+    sizes = [_size(document) for project in projects for document in project]
+    largest = max(wanted / 10, float(np.median(sizes)))
+    queues = [
+        sorted(
+            (document for document in project if _size(document) <= largest),
+            key=lambda document: _draw(document.repository, document.path),
+        )
+        for project in projects
+    ]
+    taken: list[Document] = []
+    total = 0
+    for turn in zip_longest(*queues):
+        for document in turn:
+            if document is not None and total < wanted:
+                taken.append(document)
+                total += _size(document)
+    return taken
 
 
 def _without_copies(groups: Sequence[Sequence[Document]]) -> list[list[Document]]:

@@ -18,12 +18,15 @@ from .code import Material, rounds
 OWN = "validation"
 """Split of one's own held-out files: what the training loop evaluates on."""
 
+BOUND = "bound"
+"""Split of general Python by which the share of what was learnt is chosen."""
+
 GENERAL = "general"
-"""Split of general held-out Python."""
+"""Split of general Python that nothing is chosen by."""
 
 
 def write_corpus(folder: Path, material: Material, share: float, train_bytes: int) -> None:
-    """Writes the splits ``train``, `OWN` and `GENERAL` aside and renames the folder at the end.
+    """Writes ``train``, `OWN`, `BOUND` and `GENERAL` aside and renames the folder at the end.
 
     Args:
         folder: an older one is replaced.
@@ -39,6 +42,7 @@ def write_corpus(folder: Path, material: Material, share: float, train_bytes: in
     contents: dict[str, Iterable[Document]] = {
         "train": rounds(material.own, material.general, share, train_bytes),
         OWN: material.held_out,
+        BOUND: material.general_bound,
         GENERAL: material.general_held_out,
     }
     shards: list[dict[str, str | int]] = []

@@ -8,6 +8,7 @@ was forgotten comes back, so one may train with higher rates than would be good 
 from __future__ import annotations
 
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -23,13 +24,30 @@ from ..evaluate.loading import load_model
 SHARES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2)
 """Of the new weights; the first that forgets little enough is taken, or the last."""
 
-SCORED_BYTES = 100_000
-"""Of the text that is not to get worse, for each share."""
+
+@dataclass(frozen=True)
+class Merged:
+    """What was taken.
+
+    Attributes:
+        share: of the new weights.
+        loss: by how much bits per byte of the text that is not to get worse rose, relative; None
+            if there is no such text.
+    """
+
+    share: float
+    loss: float | None
 
 
 def merge(
-    base: Path, checkpoint: Path, target: Path, corpus: Path, split: str, loss: float | None
-) -> float:
+    base: Path,
+    checkpoint: Path,
+    target: Path,
+    corpus: Path,
+    split: str,
+    max_bytes: int,
+    loss: float | None,
+) -> Merged:
     """Writes `checkpoint` to the new folder `target`, its weights averaged with those of `base`.
 
     Args:
@@ -38,11 +56,9 @@ def merge(
         target: gets all of the checkpoint but the training state.
         corpus: holds `split`.
         split: text that is not to get worse.
+        max_bytes: of it, about, that is scored for each share.
         loss: by how much its bits per byte may rise, relative; None if there is no such text: then
-            the new weights stay as they are.
-
-    Returns:
-        Share of the new weights.
+            the new weights stay as they are. They may rise more with the least share too.
 
     Raises:
         ModelError: if one cannot be read.
@@ -50,16 +66,16 @@ def merge(
     """
     shutil.copytree(checkpoint, target, ignore=shutil.ignore_patterns(STATE))
     if loss is None:
-        return 1.0
+        return Merged(1.0, None)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     with load_model(str(base)) as (old, _), load_model(str(checkpoint)) as (new, folder):
         tokenizer = CodeTokenizer.load(folder)
-        rows = list(text_rows(corpus, split, tokenizer, new.config.n_positions, SCORED_BYTES))
+        rows = list(text_rows(corpus, split, tokenizer, new.config.n_positions, max_bytes))
 
         def bits(model: GPT2LMHeadModel) -> float:
             return score_rows(model.to(device), rows, tokenizer, device).bits_per_byte
 
-        limit = bits(old) * (1 + loss)
+        before = bits(old)
         learnt = [weight.clone() for weight in new.to(device).parameters()]
         for share in SHARES:
             with torch.no_grad():
@@ -67,8 +83,9 @@ def merge(
                     new.parameters(), old.parameters(), learnt, strict=True
                 ):
                     weight.copy_(torch.lerp(begun, ended, share))
-            if bits(new) <= limit:
+            rise = bits(new) / before - 1
+            if rise <= loss:
                 break
         if share < 1:
             new.save_pretrained(target)
-    return share
+    return Merged(share, rise)

@@ -56,7 +56,7 @@ class Settings:
     learning_rate: float = 2e-3
     muon_learning_rate: float = 2e-3
     weight_decay: float = 0.0
-    general_loss: float = 0.018
+    general_loss: float = 0.01
     fim: FimOptions = field(
         default_factory=lambda: FimOptions(
             rate=0.9, spm_share=0.95, line_share=0.9, path_share=0.5, quality_share=0.5
