@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import inspect
 import json
 import shutil
@@ -19,6 +20,8 @@ from parrotlet_training.corpus.holdout import is_held_out
 from parrotlet_training.corpus.manifest import MANIFEST, Manifest
 from parrotlet_training.corpus.shards import ShardWriter
 from parrotlet_training.evaluate.cursors import make
+from parrotlet_training.evaluate.named import named_model
+from parrotlet_training.evaluate.suite import steps
 
 
 @pytest.fixture(scope="module")
@@ -93,10 +96,33 @@ def test_it_measures_what_is_missing_and_writes_the_card(holdout, tmp_path, task
     assert (out / "lines.json").stat().st_mtime_ns == made["lines.json"]
 
 
+def test_answers_are_kept_by_model_and_tasks(holdout, tmp_path, task):
+    def kept(folder):
+        options = argparse.Namespace(
+            corpus=holdout,
+            out=tmp_path,
+            infilling=task,
+            tasks=None,
+            cursors=None,
+            learnt=None,
+            samples=1,
+        )
+        found = steps(options, named_model(str(folder)))
+        (infilling,) = (step for step in found if step.name == "infilling")
+        return infilling.words[infilling.words.index("--completions") + 1]
+
+    first = kept(tiny_bundle())
+    assert kept(tiny_bundle()) == first
+    assert kept(tiny_checkpoint()) != first
+    task.write_text(task.read_text().replace("return 2", "return 1 + 1"))
+    assert kept(tiny_bundle()) != first
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (("--tasks", "x.jsonl"), "--run-generated-code"),
+        (("--infilling", "x.jsonl", "--run-generated-code"), "x.jsonl is not there"),
         (("--model", str(tiny_checkpoint()), "--card"), "no bundle"),
         (("--model", "nowhere/at/all"), "no model"),
     ],

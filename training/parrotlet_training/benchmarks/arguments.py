@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 from pathlib import Path
+
+from ..evaluate.arguments import positive
 
 
 def add_corpus_arguments(parser: argparse.ArgumentParser) -> None:
@@ -66,20 +69,27 @@ def add_scaling_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tokens",
         nargs="+",
-        type=int,
+        type=positive,
         default=[1_000_000, 2_000_000, 4_000_000],
         metavar="N",
         help="at which each is scored (default: 1, 2 and 4 million)",
     )
     parser.add_argument(
         "--flops",
-        type=float,
+        type=_operations,
         default=1e17,
         metavar="N",
         help="the budget of which 1, 10 and 100 times is told: 6 x weights x tokens "
         "(default: %(default).0e, half an hour of a GPU at 55 TFLOPS)",
     )
-    parser.add_argument("--held-out-bytes", type=int, default=1_000_000)
+    parser.add_argument("--held-out-bytes", type=positive, default=1_000_000, metavar="N")
+
+
+def _operations(text: str) -> float:
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError("is a positive number")
+    return value
 
 
 def add_training_arguments(parser: argparse.ArgumentParser) -> None:

@@ -69,7 +69,7 @@ def _add_all(measures: Verbs) -> argparse.ArgumentParser:
     parser.add_argument("--tasks", type=Path, metavar="FILE", help="in HumanEval's format")
     parser.add_argument(
         "--samples",
-        type=_positive,
+        type=positive,
         default=1,
         metavar="N",
         help="of each task at temperatures 0.2 and 0.8; 1 answers greedily alone (default: 1)",
@@ -98,7 +98,7 @@ def _add_bits(
     bits.add_argument("--split", default="holdout", help="default: %(default)s")
     bits.add_argument(
         "--max-bytes",
-        type=_positive,
+        type=positive,
         default=2_000_000,
         metavar="N",
         help="evenly sampled text to score (default: %(default)s)",
@@ -121,12 +121,12 @@ def _add_lines(
     )
     lines.add_argument(
         "--limit",
-        type=_positive,
+        type=positive,
         metavar="N",
         help="places, evenly over kinds (default: all cursors, or 400 of a folder)",
     )
     lines.add_argument("--seed", type=int, default=0, help="of the places in a folder")
-    lines.add_argument("--threads", type=_positive, metavar="N", help="of the model")
+    lines.add_argument("--threads", type=positive, metavar="N", help="of the model")
     return lines
 
 
@@ -166,13 +166,13 @@ def _add_memorisation(measures: Verbs) -> argparse.ArgumentParser:
     ):
         parser.add_argument(
             option,
-            type=_positive,
+            type=positive,
             default=default,
             metavar="N",
             help=f"{meaning} (default: {default})",
         )
     parser.add_argument("--seed", type=int, default=0, help="of all choices")
-    parser.add_argument("--threads", type=_positive, metavar="N", help="of the model")
+    parser.add_argument("--threads", type=positive, metavar="N", help="of the model")
     return parser
 
 
@@ -207,14 +207,14 @@ def _add_execution(parser: argparse.ArgumentParser, tokens: int) -> None:
     )
     parser.add_argument(
         "--samples",
-        type=_positive,
+        type=positive,
         default=1,
         metavar="N",
         help="answers to each task at each temperature above 0 (default: 1)",
     )
     parser.add_argument(
         "--k",
-        type=_positive,
+        type=positive,
         nargs="+",
         default=[1, 10, 100],
         metavar="K",
@@ -224,29 +224,29 @@ def _add_execution(parser: argparse.ArgumentParser, tokens: int) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the sampling")
     parser.add_argument(
         "--max-tokens",
-        type=_positive,
+        type=positive,
         default=tokens,
         metavar="N",
         help="of an answer (default: %(default)s)",
     )
     parser.add_argument(
-        "--batch", type=_positive, default=16, metavar="N", help="answers at a time (default: 16)"
+        "--batch", type=positive, default=16, metavar="N", help="answers at a time (default: 16)"
     )
     parser.add_argument(
-        "--limit", type=_positive, metavar="N", help="tasks, evenly from the file (default: all)"
+        "--limit", type=positive, metavar="N", help="tasks, evenly from the file (default: all)"
     )
     parser.add_argument(
         "--workers",
-        type=_positive,
+        type=positive,
         default=os.cpu_count() or 1,
         metavar="N",
         help="sandboxes at a time (default: %(default)s)",
     )
     parser.add_argument(
-        "--cpu-seconds", type=_positive, default=10, metavar="N", help="of a program (default: 10)"
+        "--cpu-seconds", type=positive, default=10, metavar="N", help="of a program (default: 10)"
     )
     parser.add_argument(
-        "--memory", type=_positive, default=512, metavar="MIB", help="of a program (default: 512)"
+        "--memory", type=positive, default=512, metavar="MIB", help="of a program (default: 512)"
     )
 
 
@@ -259,7 +259,12 @@ def _add_model(parser: argparse._ActionsContainer) -> None:
     )
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
+    """A number of an option, from 1 on.
+
+    Raises:
+        argparse.ArgumentTypeError: if it is none.
+    """
     try:
         value = int(text)
     except ValueError:

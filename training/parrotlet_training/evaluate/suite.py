@@ -7,17 +7,21 @@ what is there already for the same model and options is not measured again.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib import metadata
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from parrotlet_server.bundle.checkpoint import write_json
 from parrotlet_server.bundle.manifest import MANIFEST_FILE, is_bundle, open_bundle
+from parrotlet_tokenizer.files import write_aside
 
+from ..corpus.manifest import MANIFEST
 from .errors import EvaluationError
 from .figures import Figure
 from .named import NamedModel, named_model
@@ -27,6 +31,7 @@ BITS, LINES, TYPING, INFILLING, TASKS, MEMORISATION = (
 )  # fmt: skip
 
 _ASKED = "asked.json"
+_KEPT = "--completions"
 
 AIMS = {
     "bits per byte": 0.55,
@@ -70,8 +75,10 @@ def steps(options: argparse.Namespace, model: NamedModel) -> list[Step]:
         (TASKS, options.tasks, sampling if options.samples > 1 else ()),
     ):
         if file is not None:
-            kept = str((options.out / f"{name}.jsonl").resolve())
-            words = ("evaluate", name, str(file.resolve()), *given, "--completions", kept)
+            # answers are of one model to one file's tasks
+            made_with = hashlib.sha256(model.weights_sha256.encode() + file.read_bytes())
+            kept = str((options.out / f"{name}-{made_with.hexdigest()[:12]}.jsonl").resolve())
+            words = ("evaluate", name, str(file.resolve()), *given, _KEPT, kept)
             found.append(Step(name, (*words, "--run-generated-code", *more)))
     if options.learnt is not None:
         learnt = ("--corpus", str(options.learnt.resolve()))
@@ -88,6 +95,9 @@ def run(options: argparse.Namespace) -> str:
     """
     if (options.tasks or options.infilling) and not options.run_generated_code:
         raise EvaluationError("--tasks and --infilling take --run-generated-code: they run answers")
+    for file in (options.tasks, options.infilling, options.cursors, options.learnt):
+        if file is not None and not file.exists():
+            raise EvaluationError(f"{file} is not there")
     model = named_model(options.model)
     if options.card and not is_bundle(model.folder):
         raise EvaluationError(f"--card: {model.folder} is no bundle, it has no card")
@@ -106,14 +116,30 @@ def run(options: argparse.Namespace) -> str:
 def _take(step: Step, model: NamedModel, out: Path) -> None:
     results, noted = out / f"{step.name}.json", out / _ASKED
     asked = json.loads(noted.read_text(encoding="utf-8")) if noted.is_file() else {}
-    identity = {"words": list(step.words), "weights_sha256": model.weights_sha256}
+    identity = {
+        "words": list(step.words),
+        "weights_sha256": model.weights_sha256,
+        "parrotlet": metadata.version("parrotlet"),
+        "read": _digest(step.words),
+    }
     if results.is_file() and asked.get(step.name) == identity:
         return
     results.unlink(missing_ok=True)
     command = [sys.executable, "-m", "parrotlet_server", *step.words, "--json", str(results)]
     if subprocess.run(command, check=False).returncode or not results.is_file():
         raise EvaluationError(f"the measure `parrotlet {' '.join(step.words[:2])}` failed")
-    write_json(noted, asked | {step.name: identity})
+    write_aside(noted, json.dumps(asked | {step.name: identity}, indent=2) + "\n")
+
+
+def _digest(words: Sequence[str]) -> str:
+    """Of the files and the corpora that a command reads."""
+    digest = hashlib.sha256()
+    for before, word in pairwise(words):
+        path = Path(word)
+        file = path / MANIFEST if path.is_dir() else path
+        if before != _KEPT and path.is_absolute() and file.is_file():
+            digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def figures_of(name: str, out: Path) -> Iterator[Figure]:
@@ -165,5 +191,7 @@ def write_card(folder: Path, figures: Sequence[Figure]) -> None:
     notes["evaluation"]["measured"] = {
         figure.name: f"{figure}, {figure.n:,} {figure.items}" for figure in figures
     }
-    write_json(folder / MANIFEST_FILE, replace(bundle.manifest, notes=notes).to_json())
+    content = replace(bundle.manifest, notes=notes).to_json()
+    text = json.dumps(content, indent=2, ensure_ascii=False)
+    write_aside(folder / MANIFEST_FILE, text + "\n")
     write_examples_card(folder)
