@@ -36,6 +36,18 @@ from parrotlet_training.evaluate.mistakes import mistake
         ("    ", "@property", "def f(self):", "another statement"),
         ("    ", '"""What it does."""', "pass", "another statement"),
         ("    ", "x = 1", "y = 1", "wrong name"),
+        ("    return ", "values", "value", "wrong name"),
+        ("    return ", "value", "values", "wrong name"),
+        ("import col", "lections", "lection", "wrong end of a word"),
+        ("    x = ", "10", "1", "wrong literal"),
+        ("    x = 1", "0", "2", "wrong literal"),
+        ('    raise ValueError("no such ', 'file")', 'name")', "wrong literal"),
+        ('    path = "usr.', 'local"', 'bin"', "wrong literal"),
+        ('    path = "usr.', 'local"', "loc", "stops too early"),
+        ('    path = "usr.', 'local"', 'local" + x', "goes on too long"),
+        ("    return ", "f(a, b)", "f(a,b)", "other spacing"),
+        ("    return ", "y", "not y", "another expression"),
+        ("def f(a, ", "size=3):", "count=3):", "wrong name"),
     ],
 )
 def test_the_first_thing_that_is_wrong_counts(before, wanted, suggested, kind):
@@ -64,6 +76,7 @@ def test_who_stops_right_is_told_among_those_who_knew_the_line():
         ("abcdefghij", "abcdefghij", "end"),
         ("abcdefghij", "abcdefghij()", "end"),
         ("abcdefghij", "abcdefgh", "end"),
+        ("abcdefghij", "abcdefghxy", "end"),  # another end, in the right place or not
         ("abcdefghij", "abcdefxx", "end"),
         ("abcdefghij", "", "empty"),
     ).stops_right
@@ -76,6 +89,7 @@ def test_what_the_server_drops_as_no_python_counts_as_written():
         ("abc", "xyz", "end"),
         ("abc", "", "syntax"),
         ("abc", "", "empty"),
+        ("abc", "xyz(", "length"),
     )
     assert (found.parseable.value, found.parseable.n) == (2 / 3, 3)
-    assert found.mistakes() == {"wrong name": 1, "nothing suggested": 2}
+    assert found.mistakes() == {"wrong name": 2, "nothing suggested": 2}

@@ -247,7 +247,9 @@ def test_memory_and_disk_end(sandbox, program):
 
 
 @pytest.mark.parametrize(
-    "victim", ["os.getppid()", "1", "-1", "0", str(os.getpid()), f"-{os.getpgid(0)}"]
+    "victim",
+    ["os.getppid()", "1", "-1", "0", str(os.getpid()), f"-{os.getpgid(0)}"],
+    ids=["parent", "first", "all", "own group", "this process", "this group"],
 )
 def test_the_parent_cannot_be_killed(sandbox, victim):
     limits = marked()

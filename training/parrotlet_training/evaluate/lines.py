@@ -26,6 +26,9 @@ NEARLY = 0.8
 DROPPED = "syntax"
 """`Completion.reason` of what was dropped because it made the file less parseable."""
 
+CUT = "length"
+"""`Completion.reason` of what was cut because it grew too long."""
+
 Place = tuple[str, str, int]
 """Path (told to the model), whole text, and the cursor's offset in characters."""
 
@@ -107,8 +110,17 @@ class LineScore:
 
     @property
     def stops_right(self) -> Figure:
-        """Of the suggestions whose first 80 % is right, those that end where the line does."""
-        near = [at for at, item in enumerate(self.items) if item.nearly]
+        """Of the suggestions whose first 80 % is right, those that end where the line does.
+
+        What is wrong in the last fifth before either ends says nothing of stopping, so it is left
+        out.
+        """
+        near = [
+            at
+            for at, item in enumerate(self.items)
+            if item.nearly
+            and (item.wanted.startswith(item.suggested) or item.suggested.startswith(item.wanted))
+        ]
         part = self.subset(near)
         return clustered("stops right", part.exacts, part.groups, "lines", self.grouping)
 
@@ -116,10 +128,13 @@ class LineScore:
     def parseable(self) -> Figure:
         """Of all that was written, what leaves the file no less parseable.
 
-        What does not is written by the model and dropped by the server, so it is never shown.
+        What does not is written by the model and dropped by the server, so it is never shown. A
+        line that was cut for its length is not looked at, and does not count.
         """
         written = [
-            at for at, item in enumerate(self.items) if item.suggested or item.reason == DROPPED
+            at
+            for at, item in enumerate(self.items)
+            if item.reason != CUT and (item.suggested or item.reason == DROPPED)
         ]
         part = self.subset(written)
         values = [float(item.reason != DROPPED) for item in part.items]

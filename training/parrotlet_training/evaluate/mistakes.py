@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keyword
 import re
+from dataclasses import dataclass
 from typing import Literal
 
 Kind = Literal[
@@ -18,6 +19,7 @@ Kind = Literal[
     "wrong literal",
     "another expression",
     "another statement",
+    "other spacing",
 ]
 
 _TOKEN = re.compile(
@@ -29,15 +31,20 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE,
 )
-_WORD_AT_END = re.compile(r"\w+\Z")
-_WORD_AT_START = re.compile(r"\w+")
+
+
+@dataclass(frozen=True)
+class _Token:
+    kind: str
+    text: str
+    start: int
 
 
 def mistake(before: str, wanted: str, suggested: str) -> Kind:
-    """The kind of the first thing that is wrong.
+    """The kind of the first token that is wrong.
 
     Args:
-        before: the line up to the cursor.
+        before: the line up to the cursor. A string that begins on an earlier line is not seen.
         wanted: the rest of the line, without white space at its end.
         suggested: what was suggested instead; "" where nothing was.
     """
@@ -45,63 +52,68 @@ def mistake(before: str, wanted: str, suggested: str) -> Kind:
         return "right"
     if not suggested.strip():
         return "nothing suggested"
-    if wanted.startswith(suggested):
-        return "stops too early"
-    if suggested.startswith(wanted):
+    ours, theirs = _tokens(before + wanted), _tokens(before + suggested)
+    at = 0
+    while at < min(len(ours), len(theirs)) and ours[at].text == theirs[at].text:
+        at += 1
+    if at == len(theirs):
+        return "other spacing" if at == len(ours) else "stops too early"
+    if at == len(ours):
         return "goes on too long"
-    if _WORD_AT_END.search(before) and _first_word(wanted) != _first_word(suggested):
-        return "wrong end of a word"
-    if not before.strip() and _opening(wanted) != _opening(suggested):
+    token = ours[at]
+    if token.start < len(before):
+        return _within(token, wanted, suggested)
+    if not before.strip() and _opening(ours) != _opening(theirs):
         return "another statement"
-    return _first_difference(before, wanted, suggested)
+    return _difference(ours, theirs, at)
 
 
-def _first_difference(before: str, wanted: str, suggested: str) -> Kind:
-    ours, theirs = _tokens(wanted), _tokens(suggested)
-    at = next(
-        (at for at, (one, two) in enumerate(zip(ours, theirs, strict=False)) if one != two),
-        min(len(ours), len(theirs)),
-    )
-    if at >= len(ours) or at >= len(theirs):
-        # the same tokens, but spaced otherwise, or one goes on where the other ends
-        return "another expression" if len(ours) != len(theirs) else "wrong literal"
-    (kind, text), (other, _) = ours[at], theirs[at]
-    if kind != other:
+def _within(token: _Token, wanted: str, suggested: str) -> Kind:
+    """What is wrong with the token that the cursor stands in."""
+    if token.kind == "name":
+        return "wrong end of a word"
+    if token.kind == "string" and wanted.startswith(suggested):
+        return "stops too early"
+    if token.kind == "string" and suggested.startswith(wanted):
+        return "goes on too long"
+    return "wrong literal"
+
+
+def _difference(ours: list[_Token], theirs: list[_Token], at: int) -> Kind:
+    one, other = ours[at], theirs[at]
+    if one.kind != other.kind or one.kind == "sign":
         return "another expression"
-    if kind in ("string", "number"):
+    if one.kind in ("string", "number"):
         return "wrong literal"
-    if kind == "name":
-        previous = ours[at - 1][1] if at else before.rstrip()[-1:]
-        if previous == ".":
-            return "wrong attribute"
-        if previous in ("(", ",") and _assigns(ours, at):
-            return "wrong keyword argument"
-        return "another expression" if keyword.iskeyword(text) else "wrong name"
-    return "another expression"
+    previous = ours[at - 1].text if at else ""
+    if previous == ".":
+        return "wrong attribute"
+    if keyword.iskeyword(one.text) or keyword.iskeyword(other.text):
+        return "another expression"
+    if previous in ("(", ",") and _assigns(ours, at):
+        return "wrong keyword argument"
+    return "wrong name"
 
 
-def _assigns(tokens: list[tuple[str, str]], at: int) -> bool:
-    """Whether the name there is that of a keyword argument."""
-    after = [text for _, text in tokens[at + 1 : at + 3]]
-    return after[:1] == ["="] and after[1:] != ["="]
+def _assigns(tokens: list[_Token], at: int) -> bool:
+    """Whether the name there is that of a keyword argument of a call."""
+    after = [token.text for token in tokens[at + 1 : at + 3]]
+    is_definition = any(token.text in ("def", "lambda") for token in tokens[:at])
+    return after[:1] == ["="] and after[1:] != ["="] and not is_definition
 
 
-def _tokens(text: str) -> list[tuple[str, str]]:
-    return [(match.lastgroup or "", match[0]) for match in _TOKEN.finditer(text)]
+def _tokens(text: str) -> list[_Token]:
+    return [
+        _Token(match.lastgroup or "", match[0], match.start()) for match in _TOKEN.finditer(text)
+    ]
 
 
-def _first_word(text: str) -> str:
-    match = _WORD_AT_START.match(text)
-    return match[0] if match else ""
-
-
-def _opening(text: str) -> str:
-    """What kind of statement `text` begins: its keyword, or the signs after its first name."""
-    tokens = _tokens(text)
-    first = tokens[0] if tokens else ("", "")
-    if first[0] != "name" or keyword.iskeyword(first[1]):
-        return first[1] if first[0] != "string" else "string"
-    following = next((word for _, word in tokens[1:2]), "")
+def _opening(tokens: list[_Token]) -> str:
+    """What kind of statement begins: its keyword, or the signs after its first name."""
+    first = tokens[0] if tokens else _Token("", "", 0)
+    if first.kind != "name" or keyword.iskeyword(first.text):
+        return first.text if first.kind != "string" else "string"
+    following = next((token.text for token in tokens[1:2]), "")
     if following == ".":  # a method's call, or an attribute that is set
-        following = next((word for _, word in tokens[3:4]), "")
+        following = next((token.text for token in tokens[3:4]), "")
     return "call" if following == "(" else "other"
