@@ -104,16 +104,28 @@ def ratio_interval(
 
     Both have shape (groups,); Efron and Tibshirani 1993, chapter 13.
     """
-    generator = np.random.default_rng(SEED)
+    low, high = _percentiles(_resampled(numerators, denominators, SEED))
+    return low + offset, high + offset
+
+
+def _resampled(
+    numerators: NDArray[np.float64], denominators: NDArray[np.float64], seed: int
+) -> NDArray[np.float64]:
+    """Ratios of sums, shape (RESAMPLES,), each over as many groups as there are, drawn anew."""
+    generator = np.random.default_rng(seed)
     groups = len(numerators)
     chances = np.full(groups, 1 / groups)
     ratios = np.empty(RESAMPLES)
     for start in range(0, RESAMPLES, _TOGETHER):
         times = generator.multinomial(groups, chances, size=_TOGETHER)  # each group is drawn
         ratios[start : start + _TOGETHER] = (times @ numerators) / (times @ denominators)
+    return ratios
+
+
+def _percentiles(values: NDArray[np.float64]) -> tuple[float, float]:
     edge = 50 * (1 - CONFIDENCE)
-    low, high = np.percentile(ratios, [edge, 100 - edge])
-    return float(low) + offset, float(high) + offset
+    low, high = np.percentile(values, [edge, 100 - edge])
+    return float(low), float(high)
 
 
 def difference(
@@ -136,6 +148,34 @@ def difference(
     low, high = ratio_interval(totals, counts) if len(counts) > 1 else (-1.0, 1.0)
     interval = f"paired bootstrap over {grouping}"
     return Figure(name, _mean(changes), low, high, len(changes), items, interval)
+
+
+def gap(
+    name: str,
+    first: tuple[Sequence[float], Sequence[Hashable]],
+    second: tuple[Sequence[float], Sequence[Hashable]],
+    items: str,
+    grouping: str,
+) -> Figure:
+    """Mean of the second values minus that of the first, of other items: groups are drawn of each.
+
+    Where one has fewer than two groups, the interval is all that is possible.
+
+    Args:
+        name: of the figure.
+        first: values, each in 0 to 1, and the group of each.
+        second: likewise.
+        items: what the items are, in the plural.
+        grouping: what the groups are, in the plural.
+    """
+    value = _mean(second[0]) - _mean(first[0])
+    tables = [_sums(*both) for both in (first, second)]
+    low, high = -1.0, 1.0
+    if min(len(counts) for _, counts in tables) > 1:
+        drawn = [_resampled(*table, SEED + at) for at, table in enumerate(tables)]
+        low, high = _percentiles(drawn[1] - drawn[0])
+    n = len(first[0]) + len(second[0])
+    return Figure(name, value, low, high, n, items, f"bootstrap over {grouping}")
 
 
 def _mean(values: Sequence[float]) -> float:
