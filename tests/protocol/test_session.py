@@ -112,9 +112,11 @@ def test_quick_answers_leave_the_status_alone(server):
 
 def test_the_log_tells_the_editor(server):
     server.start()
-    server.wait(lambda: server.notifications("window/logMessage"))
-    assert any(
-        "loaded" in params["message"] for params in server.notifications("window/logMessage")
+    server.wait(
+        lambda: any(
+            params["message"].startswith("loaded ")
+            for params in server.notifications("window/logMessage")
+        )
     )
     assert server.shut_down() == 0
     assert server.stderr() == ""

@@ -108,7 +108,7 @@ class ModelLoader:
             self._fail(f"{type(error).__name__}: {error}", remedy)
         else:
             self.seconds = time.monotonic() - started
-            logger.info("%s is there after %.2f s", self.name, self.seconds)
+            logger.info("loaded %s, after %.2f s", self.name, self.seconds)
             self._client.status("ready", self.ready)
 
     def _fail(self, reason: str, remedy: str) -> None:
