@@ -47,7 +47,8 @@ class ServerFigures:
         suggested: seconds from its start until the first suggestion was there.
         idle: processor seconds a second while nothing is asked; None where it cannot be told.
         memory: most bytes held.
-        cancelled: seconds from each ``$/cancelRequest`` until the process did nothing any more.
+        cancelled: seconds from each ``$/cancelRequest`` until the process did nothing any more;
+            requests that had been answered by then are left out.
     """
 
     ready: float
@@ -76,7 +77,8 @@ def measure_server(model: str | None, seconds: float) -> ServerFigures:
         after, wall = server.processor_seconds(), time.perf_counter() - begin
         idle = None if before is None or after is None else (after - before) / wall
         memory = server.peak_memory()
-        times = tuple(server.cancel(number) for number in range(CANCELLED if before else 0))
+        tries = [server.cancel(number) for number in range(CANCELLED if before else 0)]
+        times = tuple(seconds for seconds in tries if seconds is not None)
         return ServerFigures(ready, suggested, idle, memory, times)
 
 
@@ -129,8 +131,8 @@ class _Server:
             pass
         return time.perf_counter() - self._begin
 
-    def cancel(self, number: int) -> float:
-        """Takes a request back; seconds until the process rests."""
+    def cancel(self, number: int) -> float | None:
+        """Takes a request back; seconds until the process rests, None if it was answered before."""
         # words that no other text has, so that all of it has to be read
         lines = [f"value_{number}_{at} = other_{at * 7 % 100}({at}, {number})" for at in range(100)]
         identity, uri = 10 + number, f"file:///bench/{number}.py"
@@ -140,16 +142,18 @@ class _Server:
         self._send("$/cancelRequest", {"id": identity})
         began = rested = time.perf_counter()
         used = self.processor_seconds()
-        while (now := time.perf_counter()) < began + WATCHED:
+        now = began
+        while now < began + WATCHED:
             time.sleep(0.001)
             before, used = used, self.processor_seconds()
+            now = time.perf_counter()
             if before is None or used is None:
                 raise BenchmarkError("the server ended while a request was taken back")
             if used - before > WORKING:
                 rested = now
-        while self._receive().get("id") != identity:
+        while (answer := self._receive()).get("id") != identity:
             pass
-        return rested - began
+        return rested - began if "error" in answer else None
 
     def _ask(self, uri: str, text: str, identity: int) -> None:
         document = {"uri": uri, "languageId": "python", "version": 1, "text": text}
