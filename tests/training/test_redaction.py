@@ -322,3 +322,26 @@ def test_lines_with_a_long_run_are_those_of_the_plain_search(text):
         if re.search(r"[A-Za-z0-9+/=_-]{16}", line[0])
     ]
     assert list(redaction._RUN.lines(text)) == plain
+
+
+@pytest.mark.parametrize(
+    ("line", "redacted"),
+    [
+        ("SECRET_KEY = 'q1$x&7(z*m#k0v!p8@w^t5_u=r2+y9-e4%s)h3j6'", "SECRET_KEY = '<KEY>'"),
+        (
+            'SECRET_KEY = "django-insecure-q1$x&7(z*m#k0v!p8@w^t5_u=r2+y9-e4%s)h3"',
+            'SECRET_KEY = "django-insecure-<KEY>"',
+        ),
+        (
+            "app.config['SECRET_KEY'] = 'q1$x&7(z*m#k0v!p8@w^t5_u=r2+y9-e4'",
+            "app.config['SECRET_KEY'] = '<KEY>'",
+        ),
+        ("SECRET_KEY = 'change-this-key-before-you-run-it-in-2024'", None),
+        ("SECRET_KEY = '{{ cookiecutter.project_slug.secret_key_2 }}'", None),
+        ("SECRET_KEY = os.environ['DJANGO_SECRET_KEY_OF_SERVER_1']", None),
+        ("SECRET_KEY_FILE = '/etc/django/keys/secret_key_of_server_1.txt'", None),
+        ("PUBLIC_KEY = 'q1$x&7(z*m#k0v!p8@w^t5_u=r2+y9-e4%s)h3j6'", None),
+    ],
+)
+def test_the_keys_of_web_frameworks_are_seen_with_their_signs(line, redacted):
+    assert redact(f"import os\n{line}\n").text == f"import os\n{redacted or line}\n"

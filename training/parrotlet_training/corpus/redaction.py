@@ -184,6 +184,12 @@ _NAMES_HASH = re.compile(
     r"|uuid|guid|bytes\.fromhex|unhexlify",
     re.I,
 )
+# Django's and Flask's: random, with signs that no encoding of bytes has.
+_SECRET_KEY = re.compile(
+    r"""secret_key["']?\]?[ \t]*[:=][ \t]*[bru]?(["'])(?:django-insecure-)?"""
+    r"""(?P<value>[^\s"'\\]{30,128})\1""",
+    re.I,
+)
 # Public formats that came after detect-secrets' list.
 _NEWER = re.compile(
     r"\bgithub_pat_[A-Za-z0-9_]{36,255}|\bhf_[A-Za-z0-9]{30,40}\b|\bAIza[0-9A-Za-z_-]{35}(?![\w-])"
@@ -257,6 +263,10 @@ def _entropy_plugins(base64_limit: float, hex_limit: float) -> tuple[Any, Any]:
 
 
 def _secrets(text: str, base64_limit: float, hex_limit: float) -> Iterator[_Span]:
+    for match in _SECRET_KEY.finditer(text):
+        value = match["value"]
+        if _DIGIT.search(value) and not _is_made_up(value) and _changes(value) >= 0.42:
+            yield _Span(*match.span("value"), "key", KEY)
     for start, end in _RUN.lines(text):
         line = text[start:end]
         if not _DIGIT.search(line):
@@ -354,13 +364,16 @@ def _is_random(value: str) -> bool:
     Of random base64 two neighbours differ in class about 65 times in 100; in names and words far
     more rarely.
     """
-    classes = [
-        "a" if c.islower() else "A" if c.isupper() else "0" if c.isdigit() else "-" for c in value
-    ]
-    if not {"a", "A", "0"} <= set(classes):
-        return False
-    changes = sum(a != b for a, b in pairwise(classes))
-    return changes >= 0.42 * (len(value) - 1)
+    return {"a", "A", "0"} <= set(map(_class, value)) and _changes(value) >= 0.42
+
+
+def _changes(value: str) -> float:
+    """In how many of the places between two characters the class changes, as a share."""
+    return sum(a != b for a, b in pairwise(map(_class, value))) / max(1, len(value) - 1)
+
+
+def _class(sign: str) -> str:
+    return "a" if sign.islower() else "A" if sign.isupper() else "0" if sign.isdigit() else "-"
 
 
 # ---------------------------------------------------------------------------------- e-mail
