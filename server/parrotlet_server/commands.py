@@ -133,17 +133,23 @@ def _serve(options: argparse.Namespace) -> int:
 
     load = Preload(BackendOptions(model=options.model))
 
-    from .lsp.logs import to_stderr
-    from .lsp.stdio import serve
+    from .lsp.starting import quick_imports
+
+    with quick_imports():
+        from .lsp.logs import to_stderr
+        from .lsp.stdio import serve
 
     to_stderr(options.log_level)
     return serve(streams, options.model, load)
 
 
 def _serve_network(options: argparse.Namespace) -> int:
-    from .lsp.access import Address, Token
-    from .lsp.logs import to_stderr
-    from .lsp.network import serve
+    from .lsp.starting import quick_imports
+
+    with quick_imports():
+        from .lsp.access import Address, Token
+        from .lsp.logs import to_stderr
+        from .lsp.network import serve
 
     to_stderr(options.log_level)
     return serve(
