@@ -37,8 +37,8 @@ def suggest(engine):
 @pytest.fixture(scope="module")
 def shared(model):
     """A server for tests that leave it as they found it."""
-    # what other tests have open must not come into the prompts
-    with client("--model", model, settings={"context": "off"}) as session:
+    # what other tests have open must not come into the suggestions
+    with client("--model", model, settings={"context": "off", "recall": "file"}) as session:
         session.start(rootUri="file:///home/ada")
         yield session
         assert session.shut_down() == 0

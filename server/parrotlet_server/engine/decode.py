@@ -13,6 +13,7 @@ from parrotlet_tokenizer.specials import END_OF_TEXT_ID
 
 from .lookup import Lookup
 from .prompt import Prompt
+from .recall import LONGEST, Mixture
 from .stopping import Stop, Stopping
 from .vocabulary import Vocabulary
 
@@ -105,13 +106,14 @@ class Decoder:
         keep: int,
         stopping: Stopping,
         cancelled: Callable[[], bool],
+        mixture: Mixture | None = None,
     ) -> Decoded:
         """Reads `prompt`, of which `state` holds `keep` tokens, and writes until `stopping` says.
 
         Whenever it returns or raises, `state` holds what its tokens say: the prompt's as far as
         they were read, then what was written, and perhaps the end of a draft that was wrong.
         """
-        return next(self.several(prompt, state, keep, stopping, cancelled))
+        return next(self.several(prompt, state, keep, stopping, cancelled, mixture))
 
     def several(
         self,
@@ -120,15 +122,18 @@ class Decoder:
         keep: int,
         stopping: Stopping,
         cancelled: Callable[[], bool],
+        mixture: Mixture | None = None,
     ) -> Iterator[Decoded]:
         """As `run`, and after its answer others that differ from the first new token on.
 
         The likelier first token comes first. None begins as an earlier one does. Once one is
-        cancelled, no other follows.
+        cancelled, no other follows. `mixture` has a say in each token.
         """
         if self._lookup:
             self._lookup.turn(prompt.ids)
-        writing = _Writing(self._backend, self._vocabulary, self._lookup, prompt, state, stopping)
+        writing = _Writing(
+            self._backend, self._vocabulary, self._lookup, prompt, state, stopping, mixture
+        )
         decoded = Decoded()
         if writing.read(keep, decoded, cancelled):
             writing.write(decoded, cancelled)
@@ -159,6 +164,7 @@ class _Writing:
         prompt: Prompt,
         state: State,
         stopping: Stopping,
+        mixture: Mixture | None,
     ) -> None:
         self.fork: _Fork | None = None
         self._backend = backend
@@ -166,6 +172,7 @@ class _Writing:
         self._prompt = prompt
         self._state = state
         self._stopping = stopping
+        self._mixture = mixture
         self._lookup = lookup
         self._rest = prompt.rest
         self._written = b""
@@ -198,11 +205,11 @@ class _Writing:
     def write(self, decoded: Decoded, cancelled: Callable[[], bool]) -> None:
         """Goes on with `decoded` until it is over or cancelled."""
         while not cancelled():
-            logits = self._rows[self._at]
+            logits = self._mixed(self._rows[self._at], decoded)
             if self._drafted_from is not None and self._nearly_tied(logits):
                 if not self._read_again(decoded, cancelled):
                     return
-                logits = self._rows[0]
+                logits = self._mixed(self._rows[0], decoded)
             token, value = self._choose(logits)
             if self.fork is None and len(self._vocabulary.bytes[token]) > len(self._rest):
                 before, values = list(decoded.tokens), list(decoded.log_probabilities)
@@ -242,6 +249,13 @@ class _Writing:
         possible = np.flatnonzero(values >= np.log(LEAST_PROBABILITY))
         for index in possible[np.argsort(-values[possible], kind="stable")]:
             yield int(index if ids is None else ids[index]), float(values[index])
+
+    def _mixed(self, logits: Logits, decoded: Decoded) -> Logits:
+        """`logits` of the token after what was written; each row comes here once."""
+        if self._mixture is not None:
+            history = (self._prompt.ids[-LONGEST:] + decoded.tokens[-LONGEST:])[-LONGEST:]
+            self._mixture.mix(logits, history)
+        return logits
 
     def _choose(self, logits: Logits) -> tuple[int, float]:
         """The likeliest token that may follow, and its log-probability among these."""

@@ -13,7 +13,8 @@ from .decode import Decoded, Decoder
 from .filters import post_process
 from .filters.names import PENALTY, has_unknown_name
 from .place import Place, skipped
-from .prompt import SMALLEST_CONTEXT, build_prompt
+from .prompt import SMALLEST_CONTEXT, Prompt, build_prompt, clean
+from .recall import LARGEST_VOCABULARY, Mixture, Paragraphs, join
 from .states import States
 from .stopping import Stopping, stopping_at
 from .turns import Turns
@@ -22,6 +23,9 @@ from .vocabulary import Vocabulary
 
 STATES = 3
 """Model states that are kept: about as many files as one edits in turn."""
+
+NEAR = 100_000
+"""Characters each side of the cursor whose n-grams count."""
 
 MOST_CANDIDATES = 3
 MORE_TRIED = 2
@@ -74,6 +78,8 @@ class Engine:
         self._decoder = Decoder(backend, Vocabulary(tokenizer), speculate)
         self._states = States(backend, states)
         self._turns = Turns()
+        fits = tokenizer.vocabulary_size <= LARGEST_VOCABULARY
+        self._paragraphs = Paragraphs(tokenizer) if fits else None
 
     @classmethod
     def load(cls, model: str | None = None, threads: int | None = None) -> Engine:
@@ -140,7 +146,8 @@ class Engine:
         answers: list[Decoded] = []
         suggestions: list[Suggestion] = []
         reason = ""
-        for decoded in self._decoder.several(prompt, state, keep, stopping, cancelled):
+        mixture = self.mixture(request, prompt)
+        for decoded in self._decoder.several(prompt, state, keep, stopping, cancelled, mixture):
             answers.append(decoded)
             suggestion, why = suggestion_of(place, decoded)
             if why == "cancelled":
@@ -154,6 +161,17 @@ class Engine:
         # what is shown without being asked for stays first; of the others the surest
         others = sorted(suggestions[1:], key=lambda one: one.score, reverse=True)
         return len(prompt.ids), answers, [*suggestions[:1], *others], reason
+
+    def mixture(self, request: Request, prompt: Prompt) -> Mixture | None:
+        """What the texts around `request` say beside the model; None if they shall not."""
+        if self._paragraphs is None or not request.recall:
+            return None
+        before = clean(request.prefix[-NEAR:])
+        before = before[: len(before) - len(prompt.rest.decode(errors="ignore"))]
+        # the rest of the cursor's own line is not what a line goes on with
+        after = request.suffix[request.suffix.find("\n") :] if "\n" in request.suffix else ""
+        own = join(self._paragraphs.tokens(before), self._paragraphs.tokens(clean(after[:NEAR])))
+        return Mixture(own, request.library, request.library_file)
 
 
 def suggestion_of(place: Place, decoded: Decoded) -> tuple[Suggestion | None, str]:

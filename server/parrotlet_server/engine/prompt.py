@@ -75,7 +75,7 @@ def _related(
     """Paths and texts of other files, in at most `budget` tokens; the most important stay last."""
     kept: list[tuple[str, str]] = []
     for one in reversed(related):
-        path, text, used = _path(one.path, 80) or "", _clean(one.text), 0
+        path, text, used = _path(one.path, 80) or "", clean(one.text), 0
         while text and (used := 1 + len(tokenizer.encode_again(f"{path}\n{text}"))) > budget:
             text = text[: text.rfind("\n", 0, len(text) * max(0, budget) // used) + 1]
         if text:
@@ -85,7 +85,7 @@ def _related(
 
 
 def _path(path: str | None, characters: int) -> str | None:
-    return _clean(path.replace("\\", "/").replace("\n", " ")[-characters:]) if path else None
+    return clean(path.replace("\\", "/").replace("\n", " ")[-characters:]) if path else None
 
 
 def _suffix(tokenizer: CodeTokenizer, suffix: str, budget: int) -> str:
@@ -93,7 +93,7 @@ def _suffix(tokenizer: CodeTokenizer, suffix: str, budget: int) -> str:
     near = suffix.find("\n", 0, 100_000) + 1
     if not near:
         return ""
-    text = _clean(suffix[near : near + budget * 6])
+    text = clean(suffix[near : near + budget * 6])
     whole = near + budget * 6 >= len(suffix)
     while text.strip():
         lines = text.splitlines(keepends=True)
@@ -119,7 +119,7 @@ def _prefix(
         start = prefix.find("\n", edge - 1, edge + grid) + 1 or edge if edge else 0
         if start >= len(prefix) > 0:
             start = max(0, len(prefix) - budget)
-        ids, rest = _healed(tokenizer, _clean(prefix[start:]))
+        ids, rest = _healed(tokenizer, clean(prefix[start:]))
         edge += grid
         if len(ids) <= budget:
             return ids, rest
@@ -136,6 +136,6 @@ def _healed(tokenizer: CodeTokenizer, text: str) -> tuple[list[int], bytes]:
     return ids[:-1], tokenizer.token_bytes[ids[-1]]
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
     """`text` with plain line ends, and "?" for what UTF-8 cannot carry."""
     return text.replace("\r\n", "\n").encode("utf-8", "replace").decode()

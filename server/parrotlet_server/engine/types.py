@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
+
+from .recall import Ngrams
 
 Multiline = Literal["auto", "always", "never"]
 
@@ -39,6 +41,10 @@ class Request:
         strings: whether to complete inside string literals.
         related: text of other files, the most important last.
         related_tokens: most tokens that it takes of the prompt.
+        recall: whether what the text itself repeats has a say beside the model.
+        library: n-grams of other files, which have their say too; None where there are none. It is
+            no part of a request's identity.
+        library_file: number of this file in `library`, which then does not count.
     """
 
     prefix: str
@@ -52,6 +58,9 @@ class Request:
     strings: bool = True
     related: tuple[Related, ...] = ()
     related_tokens: int = 256
+    recall: bool = True
+    library: Ngrams | None = field(default=None, compare=False, repr=False)
+    library_file: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,9 @@ _KEPT = 128
 class Files:
     """Texts of files, each kept until its time of change or its size is another."""
 
-    def __init__(self) -> None:
-        """Starts with none."""
+    def __init__(self, kept: int = _KEPT) -> None:
+        """Starts with none; keeps up to `kept` texts."""
+        self._most = kept
         self._kept: OrderedDict[str, tuple[tuple[int, int], str | None]] = OrderedDict()
 
     def read(self, path: str) -> str | None:
@@ -28,7 +29,7 @@ class Files:
 
         It is one thread's at a time.
         """
-        file = Path(_on_disk(path))
+        file = Path(on_disk(path))
         try:
             status = file.stat()
         except (OSError, ValueError):
@@ -38,7 +39,7 @@ class Files:
         if kept is None or kept[0] != stamp:
             kept = (stamp, _text(file) if status.st_size <= LARGEST else None)
         self._kept[path] = kept
-        if len(self._kept) > _KEPT:
+        if len(self._kept) > self._most:
             self._kept.popitem(last=False)
         return kept[1]
 
@@ -91,13 +92,13 @@ class View:
 def _real(path: str) -> str:
     """The path without links; "" for one that no system has."""
     try:
-        real = os.path.realpath(_on_disk(path)).replace(os.sep, "/")
+        real = os.path.realpath(on_disk(path)).replace(os.sep, "/")
     except (OSError, ValueError):
         return ""
     return real if real.startswith("/") else f"/{real}"
 
 
-def _on_disk(path: str) -> str:
+def on_disk(path: str) -> str:
     """A URI's path as the system spells it: Windows' begin with a drive."""
     return path[1:] if os.name == "nt" and path.startswith("/") else path
 

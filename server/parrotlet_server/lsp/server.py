@@ -136,6 +136,10 @@ def _register(server: ParrotletServer) -> None:
         )
         return types.CompletionList(is_incomplete=True, items=items)
 
+    @server.feature(types.TEXT_DOCUMENT_DID_SAVE)
+    def saved(_: types.DidSaveTextDocumentParams) -> None:
+        session.saved()
+
     @server.command(ACCEPTED)
     def accepted(number: Any = None) -> None:
         session.accepted(number)

@@ -13,6 +13,7 @@ from lsprotocol import types
 
 from parrotlet_server.engine import (
     Completion,
+    Engine,
     Found,
     Request,
     Suggestion,
@@ -25,6 +26,7 @@ from .client import Client
 from .context import CrossFile
 from .documents import Document, Documents, Place, path_of, plain, relative_path
 from .exclusion import holds_secrets, is_excluded
+from .library import LATE, SOON, Library
 from .loading import Load, ModelLoader
 from .notebooks import Notebooks
 from .pacing import Pause, Rhythm
@@ -118,6 +120,7 @@ class Session:
         self.loader = ModelLoader(self.client, self.load)
         self.notebooks = Notebooks(self.documents)
         self._context = CrossFile(self.documents, self.notebooks, self.folders)
+        self._library = Library(self.documents, self.folders)
         self._worker: Worker[Request, Completion | None] = Worker(self._work)
         self._cache = SuggestionCache()
         self._foreseen: set[int] = set()
@@ -207,7 +210,10 @@ class Session:
             comments=self.settings.comments,
             strings=self.settings.strings,
             candidates=_CANDIDATES if explicit else 1,
+            recall=self.settings.recall != "off",
         )
+        self._look(LATE)
+        request = self._with_library(request)
         self._stay_idle()
         started = time.monotonic()
         request = await self._context.with_related(request, self.settings)
@@ -238,11 +244,29 @@ class Session:
     def opened(self, uri: str) -> None:
         """Takes note of a document that came."""
         self._context.warm(uri, self.settings)
+        self._look(SOON)
+
+    def saved(self) -> None:
+        """Takes note that a document was saved."""
+        self._look(SOON)
 
     def typed(self) -> None:
         """Takes note of a key that changed a document."""
         self.rhythm.key(asyncio.get_running_loop().time())
         self._stay_idle()
+
+    def _look(self, after: float) -> None:
+        """Looks at the workspace's files, unless that was done less than `after` seconds ago."""
+        engine = self.loader.engine
+        if self.settings.recall == "workspace" and isinstance(engine, Engine):
+            self._library.look(engine.tokenizer, self.settings.exclude, after)
+
+    def _with_library(self, request: Request) -> Request:
+        snapshot = self._library.snapshot
+        if snapshot is None or self.settings.recall != "workspace":
+            return request
+        file = path_of(self.notebooks.file(request.document))
+        return replace(request, library=snapshot.ngrams, library_file=snapshot.numbers.get(file))
 
     def _allows(self, document: Document) -> bool:
         """Whether the settings allow suggestions in `document`."""
@@ -262,6 +286,8 @@ class Session:
             "model": self.loader.model or "",
             "loadMilliseconds": round(1000 * self.loader.seconds),
             **asdict(self.counters),
+            "libraryFiles": len(self._library.snapshot.numbers) if self._library.snapshot else 0,
+            "libraryTokens": self._library.snapshot.tokens if self._library.snapshot else 0,
             "last": last
             and {
                 "reason": last.reason,
@@ -282,6 +308,7 @@ class Session:
     def close(self, timeout: float) -> bool:
         """Stops all work; whether it stopped within `timeout` seconds."""
         self.usage.flush()
+        self._library.forget()
         return self._worker.close(timeout) and not threads_run()
 
     def _recall(self, request: Request) -> Found | None:
@@ -406,6 +433,7 @@ class Session:
         self._era += 1
         self._stay_idle()
         self._cache.clear()
+        self._library.forget()
         self._pause.end()
         self._worker.supersede()
 

@@ -60,6 +60,8 @@ class Settings:
         context: which text of other files a prompt holds: "imports", the definitions that the file
             imports; "similar", passages like what is being written; "all", both; "auto", what
             pays; "off", none.
+        recall: whose n-grams have a say beside the model: "file", those of the file itself;
+            "workspace", those of the workspace's other files too; "off", none.
     """
 
     enable: bool = True
@@ -80,6 +82,7 @@ class Settings:
     endpoint_prompt: str = "tokens"
     endpoint_timeout: float = 10.0
     context: Literal["auto", "off", "imports", "similar", "all"] = "auto"
+    recall: Literal["workspace", "file", "off"] = "workspace"
 
     @classmethod
     def parse(cls, options: object) -> tuple[Settings, list[str]]:
@@ -214,6 +217,12 @@ def _context(value: object) -> str:
     return value
 
 
+def _recall(value: object) -> str:
+    if value not in ("workspace", "file", "off"):
+        raise ValueError("'workspace', 'file' or 'off'")
+    return str(value)
+
+
 def _score(value: object) -> float:
     number = _number(value)
     if number is None or number > 0:
@@ -251,6 +260,7 @@ _READERS: dict[str, Callable[[object], Any]] = {
     "strings": _flag,
     "exclude": _globs,
     "context": _context,
+    "recall": _recall,
     "popup": _flag,
     "statistics": _flag,
     "prefetch": _flag,

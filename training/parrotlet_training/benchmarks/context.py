@@ -1,11 +1,13 @@
-"""Text of other files in the prompt: what it gains at held-out places, and what it costs.
+"""What the engine knows beside the lines around the cursor: what it gains, and what it costs.
 
-At each place the engine is asked for the rest of the line several times: with the file alone, with
-the definitions that it imports from its repository, with passages of other files that are like the
-lines above the cursor, and with both. As the other open files count some of the same folder. Told
-are, each as the paired difference to the file alone: exact lines, edit similarity, and bits per
-byte of the true rest of the line, which also show what greedy decoding does not; and the cost, in
-tokens of the prompt and in milliseconds.
+At held-out places the engine is asked for the rest of the line several times. First with the prompt
+of the file alone. Then with text of other files in it: definitions that the file imports from its
+repository, passages of other files that are like the lines above the cursor, or both; as the other
+open files count some of the same folder. Then with n-grams beside the model: of the file itself,
+and of all other files of the repository too. And with everything. Told are, each as the paired
+difference to the file alone: exact lines, edit similarity, and bits per byte of the true rest of
+the line, which also show what greedy decoding does not; and the cost, in tokens of the prompt and
+in milliseconds.
 """
 
 from __future__ import annotations
@@ -31,17 +33,37 @@ from parrotlet_server.engine.decode import Decoder
 from parrotlet_server.engine.engine import suggestion_of
 from parrotlet_server.engine.place import Place as Cursor
 from parrotlet_server.engine.prompt import build_prompt
+from parrotlet_server.engine.recall import Ngrams, Paragraphs
 from parrotlet_server.engine.stopping import stopping_at
 from parrotlet_server.engine.vocabulary import Vocabulary
 
 from ..evaluate.cursors import CursorError, documents, texts
 from ..evaluate.figures import Figure, difference
 
-VARIANTS: Mapping[str, tuple[Part, ...]] = {
-    "none": (),
-    "imports": ("imports",),
-    "similar": ("similar",),
-    "both": PARTS,
+
+@dataclass(frozen=True)
+class Variant:
+    """What is known beside the lines around the cursor.
+
+    Attributes:
+        parts: of other files' text, in the prompt.
+        recall: whether the file's own n-grams have a say.
+        library: whether those of the repository's other files have.
+    """
+
+    parts: tuple[Part, ...] = ()
+    recall: bool = False
+    library: bool = False
+
+
+VARIANTS: Mapping[str, Variant] = {
+    "none": Variant(),
+    "imports": Variant(("imports",)),
+    "similar": Variant(("similar",)),
+    "both": Variant(PARTS),
+    "recall": Variant(recall=True),
+    "library": Variant(recall=True, library=True),
+    "all": Variant(PARTS, recall=True, library=True),
 }
 ROOTS = ("", "src", "lib")
 
@@ -161,11 +183,17 @@ class Bench:
         self._decoder = Decoder(self._loaded.backend, Vocabulary(self._loaded.tokenizer))
         self._tokens = tokens
         self._most = most
+        self._paragraphs = Paragraphs(self._loaded.tokenizer)
+        self._library: tuple[str, dict[str, int], Ngrams] | None = None
 
-    def ask(self, place: Place, parts: Sequence[Part]) -> Answer:
-        """The answer at `place` with the `parts` of other files' text."""
+    def ask(self, place: Place, variant: Variant) -> Answer:
+        """The answer at `place` with what `variant` names."""
+        request = replace(place.request, recall=variant.recall)
+        if variant.library:
+            numbers, library = self._library_of(place)
+            request = replace(request, library=library, library_file=numbers[place.path])
+        parts = variant.parts
         start = time.perf_counter()
-        request = place.request
         if parts:
             sources = place.sources(self._most)
             related = choose(
@@ -186,6 +214,17 @@ class Bench:
             bool(request.related),
         )
 
+    def _library_of(self, place: Place) -> tuple[dict[str, int], Ngrams]:
+        """The files of the place's repository by number, and their n-grams."""
+        if self._library is None or self._library[0] != place.repository:
+            numbers = {path: number for number, path in enumerate(place.files)}
+            ngrams = Ngrams(
+                (numbers[path], np.concatenate(self._paragraphs.tokens(text)))
+                for path, text in place.files.items()
+            )
+            self._library = (place.repository, numbers, ngrams)
+        return self._library[1:]
+
     def _complete(self, request: Request, wanted: str) -> tuple[Completion, float, int]:
         """The completion from an empty state, bits of `wanted`, and bytes that they are of.
 
@@ -196,7 +235,8 @@ class Bench:
         state, where = backend.new_state(), Cursor.of(request)
         start = time.perf_counter()
         stopping = stopping_at(where, request.multiline)
-        decoded = self._decoder.run(prompt, state, 0, stopping, never)
+        mixture = self._loaded.mixture(request, prompt)
+        decoded = self._decoder.run(prompt, state, 0, stopping, never, mixture)
         suggestion, reason = suggestion_of(where, decoded)
         seconds = time.perf_counter() - start
         text = prompt.rest.decode("utf-8", "replace") + wanted
@@ -204,6 +244,9 @@ class Bench:
         # the state still holds the prompt
         tokens = [prompt.ids[-1], *target[:-1]]
         rows = backend.evaluate_rows(state, len(prompt.ids) - 1, tokens, len(target))
+        if mixture is not None:
+            for at, row in enumerate(rows):
+                mixture.mix(row, [*prompt.ids, *target[:at]])
         logits = rows.astype(np.float64)
         top = logits.max(axis=1, keepdims=True)
         totals = top[:, 0] + np.log(np.exp(logits - top).sum(axis=1))
@@ -283,6 +326,7 @@ def run(arguments: argparse.Namespace) -> Iterator[str]:
     asked = places(arguments.holdout, arguments.cursors, arguments.seed, arguments.all)
     bench = Bench(arguments.model, arguments.threads, arguments.tokens, arguments.open)
     table = Table()
+    asked.sort(key=lambda place: place.repository)  # each library is made once
     for number, place in enumerate(asked):
         table.groups.append(place.repository)
         names = list(VARIANTS)

@@ -1,0 +1,158 @@
+"""N-grams of the user's own files beside the model: what is counted, and how it is mixed in."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from parrotlet_server.engine import Engine, Request
+from parrotlet_server.engine.prompt import build_prompt
+from parrotlet_server.engine.recall import LONGEST, Mixture, Ngrams, Paragraphs, join
+from parrotlet_server.engine.recall.mixture import LIBRARY, OWN
+from parrotlet_server.engine.recall.ngrams import MOST_LOOKED_AT, Run
+
+VOCABULARY = 9
+texts = st.lists(st.integers(1, VOCABULARY - 1), max_size=40)
+histories = st.lists(st.integers(1, VOCABULARY - 1), min_size=LONGEST, max_size=8)
+
+
+def array(tokens):
+    return np.array(tokens, np.uint16)
+
+
+def counted(text, history, order):
+    """What followed the end of `history`, by going through all of `text`."""
+    wanted = history[-order:]
+    return Counter(text[at] for at in range(order, len(text)) if text[at - order : at] == wanted)
+
+
+@given(st.lists(texts, max_size=4), histories, st.integers(1, LONGEST), st.integers(0, 3))
+def test_an_index_finds_what_going_through_the_texts_finds(files, history, order, without):
+    ngrams = Ngrams(enumerate(map(array, files)))
+    assert len(ngrams) == sum(max(0, len(text) - 1) for text in files)
+    found, places = ngrams.following(history, order)
+    assert places == 1
+    assert Counter(found.tolist()) == sum(
+        (counted(text, history, order) for text in files), Counter()
+    )
+    found, _ = ngrams.following(history, order, without)
+    others = [text for number, text in enumerate(files) if number != without]
+    assert Counter(found.tolist()) == sum(
+        (counted(text, history, order) for text in others), Counter()
+    )
+
+
+@given(texts, texts, histories)
+def test_a_run_finds_the_same_and_nothing_across_its_gap(before, after, history):
+    run = Run(join([array(before)], [array(after)]))
+    found = run.following(history)
+    for order in range(1, LONGEST + 1):
+        expected = counted(before, history, order) + counted(after, history, order)
+        got = found[order - 1].tolist() if order <= len(found) else []
+        assert Counter(got) == expected
+
+
+def test_of_many_places_some_are_looked_at_for_all():
+    many = array([1, 2] * (3 * MOST_LOOKED_AT))
+    found, places = Ngrams([(0, many)]).following([1], 1)
+    assert len(found) <= MOST_LOOKED_AT
+    assert len(found) * places == pytest.approx(3 * MOST_LOOKED_AT, rel=0.01)
+    assert set(found.tolist()) == {2}
+
+
+@given(st.lists(texts, max_size=3), texts, histories, st.integers(0, 2**32 - 1))
+def test_a_mixture_is_the_formula_of_its_source(files, own, history, seed):
+    logits = np.random.default_rng(seed).normal(size=VOCABULARY).astype(np.float32)
+    expected = np.exp(logits.astype(float) - logits.max())
+    expected /= expected.sum()
+    for order, weight in LIBRARY.items():
+        counts = sum((counted(text, history, order) for text in files), Counter())
+        expected *= weight / (counts.total() + weight)
+        for token, count in counts.items():
+            expected[token] += count / (counts.total() + weight)
+    for order, weight in OWN.items():
+        counts = counted(own, history, order)
+        expected *= weight / (counts.total() + weight)
+        for token, count in counts.items():
+            expected[token] += count / (counts.total() + weight)
+    Mixture(join([array(own)], []), Ngrams(enumerate(map(array, files)))).mix(logits, history)
+    np.testing.assert_allclose(np.exp(logits.astype(float)), expected, rtol=1e-4)
+    assert np.exp(logits.astype(float)).sum() == pytest.approx(1, abs=1e-4)
+
+
+@given(st.text('ab(): \n\t"#é', max_size=80))
+def test_paragraphs_lose_nothing(tokenizer, text):
+    tokens = np.concatenate(Paragraphs(tokenizer).tokens(text))
+    assert tokenizer.decode(tokens.tolist()) == text
+
+
+def library(engine, *files):
+    return Ngrams(
+        (number, array(engine.tokenizer.encode(text))) for number, text in enumerate(files)
+    )
+
+
+PHRASE = "def grind(beans):\n    return quern_of(maize, coarse=False)\n"
+ASKED = "import os\n\n\ndef brew(beans):\n    ground = quern_of("
+CONTINUED = "maize, coarse=False)"
+
+
+def text_of(engine, **options):
+    suggestion = engine.complete(Request(ASKED, "", path="a.py", **options)).suggestion
+    return suggestion.text if suggestion else ""
+
+
+def test_a_phrase_of_another_file_is_taken_up(engine):
+    assert text_of(engine) != CONTINUED
+    assert text_of(engine, library=library(engine, "x = 1\n", PHRASE * 9)) == CONTINUED
+
+
+def test_the_file_itself_does_not_count_among_the_others(engine):
+    known = library(engine, "x = 1\n", PHRASE * 9)
+    assert text_of(engine, library=known, library_file=1) == text_of(engine)
+    assert text_of(engine, library=known, library_file=0) == CONTINUED
+
+
+def test_a_phrase_of_the_file_itself_is_taken_up(engine):
+    far = "\n\n" + "# filler that the prompt has no room for\n" * 200 + "\n\n"
+    for prefix, suffix in ((PHRASE * 9 + far + ASKED, ""), (ASKED, "\n" + far + PHRASE * 9)):
+        plain = engine.complete(Request(prefix, suffix, recall=False)).suggestion
+        known = engine.complete(Request(prefix, suffix)).suggestion
+        assert known is not None
+        assert known.text == CONTINUED
+        assert plain is None or plain.text != CONTINUED
+
+
+def test_the_rest_of_the_cursors_own_line_does_not_count(engine):
+    prompt = build_prompt(engine.tokenizer, Request(ASKED, ""), engine.backend.context_length)
+    mixed = []
+    for suffix in ("", "maize, coarse=False)", "maize, coarse=False)\n"):
+        mixture = engine.mixture(Request(ASKED, suffix), prompt)
+        logits = np.zeros(engine.backend.vocabulary_size, np.float32)
+        mixture.mix(logits, [*prompt.ids, *engine.tokenizer.encode("quern_of(")])
+        mixed.append(logits)
+    np.testing.assert_allclose(mixed[1], mixed[0])
+    np.testing.assert_allclose(mixed[2], mixed[0])
+
+
+def test_a_request_is_the_same_with_another_library(engine):
+    one, other = (Request("a", "", library=library(engine, text)) for text in ("a b", "c d"))
+    assert one == other
+    assert hash(one) == hash(other)
+
+
+@given(cut=st.integers(0, len(PHRASE) * 3), plain=st.booleans())
+def test_a_kept_state_and_drafts_change_nothing(engine, bundle, cut, plain):
+    text = (PHRASE * 9)[:cut]
+    known = library(engine, PHRASE)
+    fresh = Engine(engine.backend, engine.tokenizer, engine.bundle, speculate=not plain)
+    request = Request(text, "", library=known)
+    kept, other = (one.complete(request).suggestion for one in (engine, fresh))
+    assert (kept is None) == (other is None)
+    if kept is not None and other is not None:
+        assert (kept.text, kept.overwrite) == (other.text, other.overwrite)
+        assert kept.score == pytest.approx(other.score, abs=1e-3)
