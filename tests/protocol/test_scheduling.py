@@ -34,7 +34,8 @@ def slow_model():
 @pytest.fixture(scope="module")
 def slow(slow_model):
     """A server for tests that leave it as they found it."""
-    with client("--model", slow_model) as session:
+    # with n-grams it would stop at a line's end
+    with client("--model", slow_model, settings={"recall": "off"}) as session:
         session.start()
         yield session
         assert session.shut_down() == 0
@@ -44,7 +45,8 @@ def slow(slow_model):
 @pytest.fixture
 def own_slow(slow_model):
     """A server that the test itself ends."""
-    with client("--model", slow_model) as session:
+    # with n-grams it would stop at a line's end
+    with client("--model", slow_model, settings={"recall": "off"}) as session:
         session.start()
         yield session
         assert "Traceback" not in session.stderr()

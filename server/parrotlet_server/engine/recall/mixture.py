@@ -41,27 +41,25 @@ class Mixture:
             logits: of the token after `history`, shape (vocabulary,).
             history: the tokens before, in order.
         """
-        recent = history[-LONGEST:]
         top = float(logits.max())
-        logits -= top + float(np.log(np.exp(logits - top).sum()))
-        scale = 1.0
-        parts: list[tuple[Tokens, NDArray[np.floating]]] = []
-        for after, places, weight in self._found(recent):
-            count = len(after) * places
-            share = weight / (count + weight)
-            parts = [(ids, values * share) for ids, values in parts]
-            scale *= share
-            ids, counts = np.unique(after, return_counts=True)
-            parts.append((ids, counts * (places / (count + weight))))
-        if not parts:
+        logits -= np.float32(top + np.log(np.exp(logits - np.float32(top)).sum()))
+        found = self._found(history[-LONGEST:])
+        if not found:
             return
-        added = np.zeros(len(logits), np.float64)
-        for ids, values in parts:
-            added[ids] += values
-        ids = np.unique(np.concatenate([ids for ids, _ in parts]))
-        mixed = np.log(scale * np.exp(logits[ids].astype(np.float64)) + added[ids])
+        # from the last to the first: what each leaves to those before it
+        scale = 1.0
+        worths = []
+        for after, places, weight in reversed(found):
+            total = len(after) * places + weight
+            worths.append(scale * places / total)
+            scale *= weight / total
+        tokens = np.concatenate([after for after, _, _ in found])
+        worth = np.repeat(worths[::-1], [len(after) for after, _, _ in found])
+        added = np.bincount(tokens, worth, len(logits))
+        # a token that came several times is put in several times, the same each time
+        mixed = np.log(scale * np.exp(logits[tokens]) + added[tokens])
         logits += np.float32(np.log(scale))
-        logits[ids] = mixed
+        logits[tokens] = mixed
 
     def _found(self, recent: Sequence[int]) -> list[tuple[Tokens, float, float]]:
         """What followed, how many places each of it stands for, and the model's weight beside."""
