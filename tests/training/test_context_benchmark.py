@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -11,6 +12,7 @@ from parrotlet_training.benchmarks.context import VARIANTS, Bench, Place, Table,
 
 from ..support.tiny_model import DOCUMENTS, tiny_bundle
 
+ALONE, LIBRARY = VARIANTS["none"], VARIANTS["library"]
 FILES = {f"pkg/{path}": text for path, text in DOCUMENTS.items()} | {"pkg/__init__.py": ""}
 TEXT = "from .inventory import Inventory\n\n\n" + DOCUMENTS["shapes.py"]
 
@@ -26,12 +28,12 @@ def place(text, offset, path="pkg/new.py"):
 
 def test_what_is_known_by_heart_costs_few_bits(bench):
     text = DOCUMENTS["shapes.py"]
-    known = bench.ask(place(text, text.index("side * side"), "shapes.py"), ())
+    known = bench.ask(place(text, text.index("side * side"), "shapes.py"), ALONE)
     assert known.exact
     assert known.similarity == 1
     assert not known.shown
     odd = text.replace("side * side", "zebra // 31")
-    unknown = bench.ask(place(odd, odd.index("zebra // 31"), "shapes.py"), ())
+    unknown = bench.ask(place(odd, odd.index("zebra // 31"), "shapes.py"), ALONE)
     assert not unknown.exact
     assert unknown.bits / unknown.size > 4 * known.bits / known.size
     assert math.isfinite(unknown.bits)
@@ -40,14 +42,14 @@ def test_what_is_known_by_heart_costs_few_bits(bench):
 def test_bits_are_of_the_rest_of_the_line_and_of_what_is_taken_back(bench):
     text = DOCUMENTS["shapes.py"]
     offset = text.index("e * side") + len("e * s")  # inside a word
-    answer = bench.ask(place(text, offset, "shapes.py"), ())
+    answer = bench.ask(place(text, offset, "shapes.py"), ALONE)
     assert answer.size >= len("ide\n")
     assert answer.bits > 0
 
 
 def test_text_of_other_files_comes_in(bench):
     at = TEXT.index("return side") + 7
-    plain = bench.ask(place(TEXT, at), ())
+    plain = bench.ask(place(TEXT, at), ALONE)
     told = bench.ask(place(TEXT, at), VARIANTS["imports"])
     assert told.shown
     assert plain.prompt_tokens < told.prompt_tokens <= plain.prompt_tokens + 64
@@ -72,8 +74,19 @@ def test_it_reports(bench):
             table.answers[name].append(bench.ask(place(TEXT, at), parts))
     lines = list(report(table))
     assert lines[0].startswith("3 places of 3 repositories; the file alone: ")
-    assert [line.split()[0] for line in lines[1:]] == ["imports", "similar", "both", *VARIANTS]
+    assert [line.split()[0] for line in lines[1:]] == [*list(VARIANTS)[1:], *VARIANTS]
     assert "shown at 3 places" in lines[-1]
+
+
+def test_other_files_n_grams_have_a_say_and_the_files_own_do_not_count_as_theirs(bench):
+    text = "def weigh(load):\n    return crane_of(load, safely=True)\n"
+    asked = place(text, text.index("load, safely"), "pkg/crane.py")
+    alone = bench.ask(asked, ALONE)
+    files = asked.files | {"pkg/crane.py": text}
+    own = bench.ask(replace(asked, repository="own/one", files=files), LIBRARY)
+    known = bench.ask(replace(asked, repository="other/one", files=files | {"a.py": text}), LIBRARY)
+    assert known.bits < 0.5 * alone.bits
+    assert own.bits > 0.9 * alone.bits
 
 
 def test_bad_input_gives_one_line(tmp_path, capsys):

@@ -191,7 +191,7 @@ class Bench:
         request = replace(place.request, recall=variant.recall)
         if variant.library:
             numbers, library = self._library_of(place)
-            request = replace(request, library=library, library_file=numbers[place.path])
+            request = replace(request, library=library, library_file=numbers.get(place.path))
         parts = variant.parts
         start = time.perf_counter()
         if parts:
