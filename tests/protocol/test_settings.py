@@ -76,6 +76,22 @@ def test_debounce(value, read):
     assert Settings.parse({"debounce": value}) == (Settings(debounce=read), [])
 
 
+@pytest.mark.parametrize(
+    ("settings", "parts"),
+    [
+        (Settings(), ()),
+        (Settings(recall="file"), ("imports", "similar")),
+        (Settings(recall="off"), ("imports", "similar")),
+        (Settings(backend="torch"), ()),
+        (Settings(backend="openai"), ("imports", "similar")),
+        (Settings(context="all"), ("imports", "similar")),
+        (Settings(context="off", recall="off"), ()),
+    ],
+)
+def test_prompts_hold_text_of_other_files_where_it_pays(settings, parts):
+    assert settings.parts == parts
+
+
 @pytest.mark.parametrize("value", CONTEXT)
 def test_context(value):
     assert Settings.parse({"context": value}) == (Settings(context=value), [])

@@ -31,7 +31,7 @@ MOST_TOKENS = 1_000_000
 MOST_ENTRIES = 50_000
 """Entries of folders that are looked at: somebody may open the root of a disk."""
 
-SOON, LATE = 5.0, 60.0
+SOON, LATE = 5.0, 30.0
 """Seconds between two looks: at least, and at most while one types."""
 
 _PIECE = 4_000

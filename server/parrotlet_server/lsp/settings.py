@@ -18,9 +18,9 @@ CONTEXT: dict[str, tuple[Part, ...]] = {
     "imports": ("imports",),
     "similar": ("similar",),
     "all": ("imports", "similar"),
-    "auto": ("imports", "similar"),  # what pays with the bundled model: `bench context`
+    "auto": ("imports", "similar"),
 }
-"""Parts of other files' text that each value of `Settings.context` stands for."""
+"""Parts of other files' text that each value of `Settings.context` stands for; see also `parts`."""
 
 LONGEST_WAIT = 10_000
 """Milliseconds; the most that `Settings.debounce` may be."""
@@ -59,7 +59,7 @@ class Settings:
         endpoint_timeout: of "openai": seconds until an answer has to be complete.
         context: which text of other files a prompt holds: "imports", the definitions that the file
             imports; "similar", passages like what is being written; "all", both; "auto", what
-            pays; "off", none.
+            pays: both, but none where the workspace's n-grams count; "off", none.
         recall: whose n-grams have a say beside the model: "file", those of the file itself;
             "workspace", those of the workspace's other files too; "off", none.
     """
@@ -118,6 +118,15 @@ class Settings:
                     f"it counts as {_shown(getattr(default, field.name))}"
                 )
         return cls(**chosen), wrong
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """Which text of other files a prompt holds.
+
+        Beside the workspace's n-grams, passages gain nothing (`parrotlet bench context`).
+        """
+        recalls = self.recall == "workspace" and self.backend != "openai"
+        return () if self.context == "auto" and recalls else CONTEXT[self.context]
 
     def backend_options(self, default_model: str | None) -> BackendOptions:
         """What is to run which model, `default_model` where the user names none."""

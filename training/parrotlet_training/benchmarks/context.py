@@ -63,6 +63,8 @@ VARIANTS: Mapping[str, Variant] = {
     "both": Variant(PARTS),
     "recall": Variant(recall=True),
     "library": Variant(recall=True, library=True),
+    "library, imports": Variant(("imports",), recall=True, library=True),
+    "library, similar": Variant(("similar",), recall=True, library=True),
     "all": Variant(PARTS, recall=True, library=True),
 }
 ROOTS = ("", "src", "lib")
@@ -299,12 +301,12 @@ def report(table: Table) -> Iterator[str]:
             continue
         exact, similarity, bits = table.gains(name)
         yield (
-            f"{name:<9} exact {_signed(exact, 100, 1)} points, similarity "
+            f"{name:<16} exact {_signed(exact, 100, 1)} points, similarity "
             f"{_signed(similarity, 1, 3)}, bits per byte {_signed(bits, 1, 3)}"
         )
     for name, answers in table.answers.items():
         yield (
-            f"{name:<9} shown at {sum(one.shown for one in answers)} places; median prompt "
+            f"{name:<16} shown at {sum(one.shown for one in answers)} places; median prompt "
             f"{statistics.median(one.prompt_tokens for one in answers):.0f} tokens, "
             f"{1000 * statistics.median(one.seconds for one in answers):.0f} ms from an empty "
             f"state, {1000 * statistics.median(one.choosing for one in answers):.1f} ms to choose"
