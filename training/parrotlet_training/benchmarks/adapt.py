@@ -1,8 +1,10 @@
 """What `parrotlet adapt` gains on a repository, and what it costs elsewhere.
 
 Repositories of the hold-out, which the model has not learnt, stand in for the user's own; the
-others are the general Python that must not be forgotten. The adapted models are thrown away: they
-have learnt what is to stay unlearnt.
+others are the general Python that must not be forgotten. What counts is what the model says by
+itself, without n-grams of the user's files; how much is left of the gain beside these, of the file
+and of all that the adaptation has learnt from, is told too. The adapted models are thrown away:
+they have learnt what is to stay unlearnt.
 """
 
 from __future__ import annotations
@@ -15,9 +17,11 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as parquet
 import torch
 from transformers.utils import logging
@@ -25,6 +29,8 @@ from transformers.utils import logging
 from parrotlet_server.bundle import Bundle, BundleError
 from parrotlet_server.bundle.manifest import is_bundle
 from parrotlet_server.bundle.resolve import resolve_model
+from parrotlet_server.engine import Engine
+from parrotlet_server.engine.recall import Ngrams
 from parrotlet_tokenizer import CodeTokenizer
 
 from ..adapt.adapt import AdaptError, StoppedError, adapt
@@ -57,11 +63,14 @@ class Measured:
 
     Attributes:
         bits: per byte of its files.
-        lines: at places in them.
+        lines: at places in them, by the model alone.
+        served: the same with n-grams of the file and of its repository's files; None where these
+            are not asked for.
     """
 
     bits: float
     lines: LineScore
+    served: LineScore | None = None
 
 
 @dataclass(frozen=True)
@@ -144,8 +153,14 @@ def measure(arguments: argparse.Namespace) -> list[Outcome]:
             folder = work / name.replace("/", "--")
             source = Folder(written(found[name], folder / "files"), repository=name)
             own, _ = own_documents([source], None)
-            held_out = divide(own, []).held_out
-            own_ruler = Ruler(root / "own" / name, held_out, arguments.lines, arguments.bytes)
+            material = divide(own, [])
+            own_ruler = Ruler(
+                root / "own" / name,
+                material.held_out,
+                arguments.lines,
+                arguments.bytes,
+                material.own,
+            )
             before = own_ruler.measure(base)
             adapted, minutes = _adapted(source, folder, arguments, settings)
             outcomes.append(
@@ -184,8 +199,19 @@ def _adapted(
 class Ruler:
     """A text that models are measured on, the same places each time."""
 
-    def __init__(self, folder: Path, documents: Sequence[Document], lines: int, size: int) -> None:
-        """Writes `documents` as a corpus into `folder` and draws `lines` places in them."""
+    def __init__(
+        self,
+        folder: Path,
+        documents: Sequence[Document],
+        lines: int,
+        size: int,
+        beside: Sequence[Document] | None = None,
+    ) -> None:
+        """Writes `documents` as a corpus into `folder` and draws `lines` places in them.
+
+        Of `beside`, other files of the same repository, n-grams are made; None makes none.
+        """
+        self._beside = beside
         with ShardWriter(folder, "holdout") as writer:
             for document in documents:
                 writer.add(document)
@@ -206,7 +232,14 @@ class Ruler:
             context = weights.config.n_positions
             rows = text_rows(self._folder, "holdout", tokenizer, context, self._bytes)
             bits = score_rows(weights.to(device), rows, tokenizer, device).bits_per_byte
-        return Measured(bits, line_score(bundle, self._places))
+        engine = Engine.load(str(bundle.folder))
+        lines = line_score(engine, self._places, change=partial(replace, recall=False))
+        if self._beside is None:
+            return Measured(bits, lines)
+        ids = (tokenizer.encode(document.content) for document in self._beside)
+        library = Ngrams((0, np.array(tokens, np.uint16)) for tokens in ids)
+        served = line_score(engine, self._places, change=partial(replace, library=library))
+        return Measured(bits, lines, served)
 
 
 def documents_by_repository(corpus: Path) -> dict[str, list[Document]]:
@@ -263,14 +296,10 @@ def table(outcomes: Sequence[Outcome]) -> str:
             (f"{outcome.repository}, held-out files", outcome.own),
             ("other repositories", outcome.general),
         ):
-            exact: Figure = compare(before.lines, after.lines)[0]
-            old, new = before.lines.exact.value, after.lines.exact.value
-            gain = f"{new / old - 1:+.0%}" if old else "–"
-            lines.append(
-                f"| {name} | {before.bits:.4f} → {after.bits:.4f} "
-                f"({after.bits / before.bits - 1:+.1%}) | {old:.1%} → {new:.1%} of "
-                f"{len(before.lines.items)} | {gain} | {exact} |"
-            )
+            bits = f"{before.bits:.4f} → {after.bits:.4f} ({after.bits / before.bits - 1:+.1%})"
+            lines.append(f"| {name} | {bits} | {_rise(before.lines, after.lines)} |")
+            if before.served is not None and after.served is not None:
+                lines.append(f"| … beside n-grams | | {_rise(before.served, after.served)} |")
     for outcome in outcomes:
         met = outcome.gain >= GAIN_WANTED and outcome.loss <= LOSS_ALLOWED
         lines.append(
@@ -279,6 +308,14 @@ def table(outcomes: Sequence[Outcome]) -> str:
             f"{outcome.minutes:.0f} minutes: {'reached' if met else 'NOT reached'}"
         )
     return "\n".join(lines)
+
+
+def _rise(before: LineScore, after: LineScore) -> str:
+    """Three cells: exact lines before and after, by how much they rise, and the difference."""
+    difference: Figure = compare(before, after)[0]
+    old, new = before.exact.value, after.exact.value
+    gain = f"{new / old - 1:+.0%}" if old else "–"
+    return f"{old:.1%} → {new:.1%} of {len(before.items)} | {gain} | {difference}"
 
 
 def plain(outcome: Outcome) -> dict[str, Any]:
@@ -291,6 +328,7 @@ def plain(outcome: Outcome) -> dict[str, Any]:
             "exact": exact.value,
             "similarity": similarity.value,
             "lines": len(measured.lines.items),
+            "exact_beside_ngrams": measured.served and measured.served.exact.value,
         }
 
     return {

@@ -159,6 +159,7 @@ def line_score(
     groups: Sequence[str] | None = None,
     grouping: str = "files",
     progress: Callable[[int], object] | None = None,
+    change: Callable[[Request], Request] | None = None,
 ) -> LineScore:
     """Asks the served engine at each of `texts` for the rest of the line.
 
@@ -169,6 +170,7 @@ def line_score(
         groups: of each place, for the intervals; None groups by path.
         grouping: what the groups are, in the plural.
         progress: is told the number of places done.
+        change: gives the request that is made in place of the usual one.
 
     Raises:
         BundleError: if the model is missing or damaged.
@@ -180,7 +182,7 @@ def line_score(
     engine = _engine(model)
     items = []
     for place in texts:
-        items.append(_ask(engine, *place))
+        items.append(_ask(engine, *place, change))
         if progress:
             progress(len(items))
     return LineScore(tuple(items), tuple(groups), grouping)
@@ -212,15 +214,20 @@ def _engine(model: Engine | Bundle | Path | str | None) -> Engine:
     return Engine.load(None if model is None else str(model))
 
 
-def _ask(engine: Engine, path: str, text: str, offset: int) -> LineItem:
+def _ask(
+    engine: Engine,
+    path: str,
+    text: str,
+    offset: int,
+    change: Callable[[Request], Request] | None = None,
+) -> LineItem:
     if not 0 <= offset <= len(text):
         raise ValueError(f"{path} has {len(text)} characters: there is no offset {offset}")
     end = text.find("\n", offset)
     end = len(text) if end < 0 else end
     wanted = text[offset:end].rstrip()
-    completion = engine.complete(
-        Request(text[:offset], text[end:], path=path, document=path, multiline="never")
-    )
+    request = Request(text[:offset], text[end:], path=path, document=path, multiline="never")
+    completion = engine.complete(change(request) if change else request)
     suggested = completion.suggestion.text if completion.suggestion else ""
     similarity = Levenshtein.normalized_similarity(wanted, suggested)
     return LineItem(
