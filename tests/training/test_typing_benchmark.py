@@ -130,6 +130,26 @@ def test_known_files_are_typed_with_few_keys(folder, tmp_path, capsys):
     assert "| keys spared |" in capsys.readouterr().out
 
 
+def test_a_files_own_text_does_not_come_from_the_workspace(tmp_path, capsys):
+    """What is typed stands in the workspace's file already, and nowhere else."""
+    folder, out = tmp_path / "work", tmp_path / "out.json"
+    folder.mkdir()
+    lines = [f"quern_{at} = grind(maize_{at * 7 % 10}, coarse={at})" for at in range(10)]
+    (folder / "mill.py").write_text("import os\n\n" + "\n".join(lines) + "\n")
+    (folder / "other.py").write_text("x = 1\n")
+    spared = []
+    for copies, words in ((0, ["--alone"]), (0, []), (9, [])):
+        for number in range(copies):
+            (folder / f"z{number}.py").write_text("\n".join(lines) + "\n")
+        words += ["--folder", str(folder), "--model", str(tiny_bundle()), "--passages", "1"]
+        assert main(["bench", "typing", *words, "--scores", "all", "--json", str(out)]) == 0
+        (policy,) = json.loads(out.read_text())
+        spared.append(policy["figures"]["keys spared"]["value"])
+    alone, among_others, with_copies = spared
+    assert among_others == pytest.approx(alone, abs=0.05)
+    assert with_copies > alone + 0.15
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

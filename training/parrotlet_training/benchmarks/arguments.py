@@ -228,6 +228,9 @@ def add_typing_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="LIST",
         help="least scores at which suggestions are shown, in turn (default: %(default)s)",
     )
+    parser.add_argument(
+        "--alone", action="store_true", help="without the other files of the repository or folder"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
 
 

@@ -1,9 +1,10 @@
 """Typing of held-out files through a real server: what a user is spared, and what it costs.
 
 A passage of a file is typed anew, a character at a time, where the text above and below it already
-stands. After each character the server is asked, as an editor asks, and a simulated user decides:
-a suggestion is read if its first characters are what was going to be written, and taken if what is
-right of it is worth a key and the removal of the rest.
+stands, with the repository's other files as the workspace. After each character the server is
+asked, as an editor asks, and a simulated user decides: a suggestion is read if its first characters
+are what was going to be written, and taken if what is right of it is worth a key and the removal of
+the rest.
 """
 
 from __future__ import annotations
@@ -17,16 +18,17 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 from lsprotocol import types
 from pygls.lsp.client import LanguageClient
 
-from ..evaluate.cursors import LINE_START, CursorError
+from ..evaluate.cursors import LINE_START, CursorError, documents
 from ..evaluate.errors import EvaluationError
 from ..evaluate.figures import Figure, ratio_interval
 from ..evaluate.places import DrawnPlace, folder_places, held_out_places
@@ -36,6 +38,8 @@ GLANCE = 3
 
 LEAST_SPARED = 2
 """Keys that taking a suggestion must spare at least, or nobody takes it."""
+
+_NOWHERE = "file:///replay"
 
 LONGEST_FILE = 100_000
 """Characters; each file is sent whole."""
@@ -166,8 +170,10 @@ def is_worth_it(suggestion: str, wanted: str) -> int:
 class Editor:
     """A server process and the one document that is open in it."""
 
-    def __init__(self, client: LanguageClient) -> None:
+    def __init__(self, client: LanguageClient, root: Path | None) -> None:
+        """Talks to `client`, whose workspace is `root`, if it has one."""
         self._client = client
+        self._root = root
         self._number = 0
         self._version = 0
         self._uri = ""
@@ -177,8 +183,10 @@ class Editor:
         """Opens a new document with the cursor between `above` and `below`."""
         self._number += 1
         self._version = 1
-        # a folder of its own for each: none may know of another
-        self._uri = f"file:///replay/{self._number}/{path}"
+        if self._root is not None:
+            self._uri = (self._root / path).as_uri()
+        else:  # a folder of its own for each: none may know of another
+            self._uri = f"{_NOWHERE}/{self._number}/{path}"
         self._line = above.count("\n")
         self._column = _units(above[above.rfind("\n") + 1 :])
         item = types.TextDocumentItem(self._uri, "python", 1, above + below)
@@ -214,6 +222,17 @@ class Editor:
         texts = [item.insert_text for item in items if isinstance(item.insert_text, str)]
         return texts[0] if texts else ""
 
+    async def settle(self) -> None:
+        """Waits until the server knows its workspace."""
+        self.open("parrotlet_replay.py", "import ", "")
+        await self.ask()
+        deadline = time.monotonic() + _PATIENCE
+        while not (await self.statistics()).libraryFiles:
+            if time.monotonic() > deadline:
+                raise ReplayError(f"the server did not read {self._root} within {_PATIENCE:.0f} s")
+            await asyncio.sleep(0.05)
+        self.close()
+
     async def statistics(self) -> Any:
         """What ``parrotlet/statistics`` answers."""
         return await _patiently(
@@ -222,8 +241,10 @@ class Editor:
 
 
 @asynccontextmanager
-async def editor(model: str | None, minimum_score: float | None) -> AsyncIterator[Editor]:
-    """A new server with that model, once it is ready.
+async def editor(
+    model: str | None, minimum_score: float | None, root: Path | None
+) -> AsyncIterator[Editor]:
+    """A new server with that model in the workspace `root`, if any, once it is ready.
 
     Raises:
         ReplayError: if it does not get ready.
@@ -247,7 +268,7 @@ async def editor(model: str | None, minimum_score: float | None) -> AsyncIterato
                 client.initialize_async(
                     types.InitializeParams(
                         capabilities=types.ClientCapabilities(),
-                        root_uri="file:///replay",
+                        root_uri=_NOWHERE if root is None else root.as_uri(),
                         initialization_options=options,
                     )
                 )
@@ -256,7 +277,10 @@ async def editor(model: str | None, minimum_score: float | None) -> AsyncIterato
             trouble = await _patiently(ready)
             if trouble:
                 raise ReplayError(trouble)
-            yield Editor(client)
+            session = Editor(client, root)
+            if root is not None:
+                await session.settle()
+            yield session
             await _patiently(client.shutdown_async(None))
             client.exit(None)
         except RuntimeError as error:
@@ -327,15 +351,35 @@ def _see(suggestion: str, wanted: str, tally: Tally) -> None:
 
 
 async def _run(
-    chosen: Sequence[Passage], model: str | None, minimum_score: float | None
+    chosen: Mapping[Path | None, Sequence[Passage]], model: str | None, minimum_score: float | None
 ) -> list[Tally]:
-    async with editor(model, minimum_score) as session:
-        tallies = []
-        for number, passage in enumerate(chosen):
-            tallies.append(await replay(session, passage))
-            if sys.stderr.isatty():
-                sys.stderr.write(f"\r{number + 1} of {len(chosen)} passages")
-        return tallies
+    """Types the passages of each workspace, with a server of its own for each."""
+    tallies = []
+    for root, own in chosen.items():
+        async with editor(model, minimum_score, root) as session:
+            for passage in own:
+                tallies.append(await replay(session, passage))
+                if sys.stderr.isatty():
+                    sys.stderr.write(f"\r{len(tallies)} of {sum(map(len, chosen.values()))}")
+    return tallies
+
+
+@contextmanager
+def workspaces(
+    chosen: Sequence[Passage], holdout: Path
+) -> Iterator[dict[Path | None, list[Passage]]]:
+    """The passages by the folder that their repository's files have been written to."""
+    found: dict[Path | None, list[Passage]] = {}
+    with tempfile.TemporaryDirectory(prefix="parrotlet-workspaces-") as scratch:
+        for passage in chosen:
+            found.setdefault(Path(scratch, passage.group.replace("/", "--")), []).append(passage)
+        for repository, _, path, text in documents(holdout):
+            root = Path(scratch, repository.replace("/", "--"))
+            if root in found:
+                file = root / path
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(text, encoding="utf-8", newline="")
+        yield found
 
 
 async def _patiently(answer: Awaitable[T]) -> T:
@@ -478,9 +522,20 @@ def run(arguments: argparse.Namespace) -> list[Policy]:
     chosen = passages(places, arguments.passages, arguments.lines)
     if not chosen:
         raise EvaluationError("there are no lines to type")
-    return [
-        Policy(score, tuple(asyncio.run(_run(chosen, arguments.model, score)))) for score in scores
-    ]
+    if arguments.alone:
+        return _policies({None: chosen}, arguments.model, scores)
+    if arguments.folder is not None:
+        return _policies({arguments.folder.resolve(): chosen}, arguments.model, scores)
+    with workspaces(chosen, arguments.holdout) as spread:
+        return _policies(spread, arguments.model, scores)
+
+
+def _policies(
+    chosen: Mapping[Path | None, Sequence[Passage]],
+    model: str | None,
+    scores: Sequence[float | None],
+) -> list[Policy]:
+    return [Policy(score, tuple(asyncio.run(_run(chosen, model, score)))) for score in scores]
 
 
 def main(arguments: argparse.Namespace) -> int:
