@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from parrotlet_server.cli import main
+from parrotlet_server.engine import Engine
 from parrotlet_training.benchmarks.context import VARIANTS, Bench, Place, Table, report
 
 from ..support.tiny_model import DOCUMENTS, tiny_bundle
@@ -19,7 +20,7 @@ TEXT = "from .inventory import Inventory\n\n\n" + DOCUMENTS["shapes.py"]
 
 @pytest.fixture(scope="module")
 def bench():
-    return Bench(str(tiny_bundle()), 1, 64, 3)
+    return Bench(Engine.load(str(tiny_bundle()), 1), 64, 3)
 
 
 def place(text, offset, path="pkg/new.py"):

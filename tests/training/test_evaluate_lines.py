@@ -149,6 +149,7 @@ def test_the_command_on_a_folder(folder, tmp_path, capsys):
     assert values["figures"][0]["interval"].endswith("over files")
     assert values["latency_ms"]["median"] <= values["latency_ms"]["p95"]
     assert len(values["items"]) == 8
+    assert values["options"]["recall"] == "workspace"
     assert "line start: exact match" in out
     assert "95th percentile" in out
 
@@ -174,3 +175,22 @@ def test_the_command_on_the_hold_out(tmp_path, capsys):
     err = capsys.readouterr().err
     assert "0 of" in err
     assert err.count("\n") == 1
+
+
+def test_other_files_of_the_folder_have_a_say_and_the_file_itself_is_none(tmp_path):
+    """What is asked for stands in other files, or only in the file itself."""
+    lines = [f"quern_{at} = grind(maize_{at * 7 % 10}, coarse={at})" for at in range(30)]
+    found = {}
+    for copies in (0, 9):
+        folder, results = tmp_path / str(copies), tmp_path / "lines.json"
+        folder.mkdir()
+        for number in range(copies + 1):
+            (folder / f"m{number}.py").write_text(f"x = {number}\n" + "\n".join(lines) + "\n")
+        for recall in ("workspace", "off"):
+            words = ["--folder", folder, "--model", tiny_bundle(), "--limit", 12]
+            words += ["--recall", recall, "--json", results]
+            assert main(["evaluate", "lines", *map(str, words)]) == 0
+            (_, similarity, *_) = json.loads(results.read_text())["figures"]
+            found[copies, recall] = similarity["value"]
+    assert found[9, "workspace"] > found[9, "off"] + 0.3
+    assert found[0, "workspace"] < found[9, "workspace"] - 0.3

@@ -72,7 +72,7 @@ def test_it_measures_what_is_missing_and_writes_the_card(holdout, tmp_path, task
     assert CARD_FILE not in first
     assert (out / "evaluation.md").read_text() in first
     made = {file.name: file.stat().st_mtime_ns for file in out.glob("*.json")}
-    assert set(made) == {"asked.json", "bits.json", "lines.json", "typing.json"}
+    assert set(made) == {"asked.json", "bits.json", "lines.json", "lines-alone.json", "typing.json"}
 
     words = ("--infilling", task, "--run-generated-code", "--card")
     assert run(holdout, out, "--model", bundle, *words) == 0

@@ -17,11 +17,9 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow.parquet as parquet
 import torch
 from transformers.utils import logging
@@ -30,7 +28,6 @@ from parrotlet_server.bundle import Bundle, BundleError
 from parrotlet_server.bundle.manifest import is_bundle
 from parrotlet_server.bundle.resolve import resolve_model
 from parrotlet_server.engine import Engine
-from parrotlet_server.engine.recall import Ngrams
 from parrotlet_tokenizer import CodeTokenizer
 
 from ..adapt.adapt import AdaptError, StoppedError, adapt
@@ -45,6 +42,7 @@ from ..evaluate.bits import score_rows
 from ..evaluate.figures import Figure
 from ..evaluate.lines import LineScore, Place, compare, line_score
 from ..evaluate.loading import load_model
+from ..evaluate.neighbours import Neighbours
 from ..evaluate.places import draw_places
 
 GAIN_WANTED = 0.2
@@ -233,12 +231,14 @@ class Ruler:
             rows = text_rows(self._folder, "holdout", tokenizer, context, self._bytes)
             bits = score_rows(weights.to(device), rows, tokenizer, device).bits_per_byte
         engine = Engine.load(str(bundle.folder))
-        lines = line_score(engine, self._places, change=partial(replace, recall=False))
+        lines = line_score(engine, self._places, change=lambda _, one: replace(one, recall=False))
         if self._beside is None:
             return Measured(bits, lines)
-        ids = (tokenizer.encode(document.content) for document in self._beside)
-        library = Ngrams((0, np.array(tokens, np.uint16)) for tokens in ids)
-        served = line_score(engine, self._places, change=partial(replace, library=library))
+        files = {f"learnt/{document.path}": document.content for document in self._beside}
+        neighbours = Neighbours(engine.tokenizer, {"": files})
+        served = line_score(
+            engine, self._places, change=lambda _, one: neighbours.beside(one, "", one.path or "")
+        )
         return Measured(bits, lines, served)
 
 

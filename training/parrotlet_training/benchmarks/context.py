@@ -33,12 +33,12 @@ from parrotlet_server.engine.decode import Decoder
 from parrotlet_server.engine.engine import suggestion_of
 from parrotlet_server.engine.place import Place as Cursor
 from parrotlet_server.engine.prompt import build_prompt
-from parrotlet_server.engine.recall import Ngrams, Paragraphs
 from parrotlet_server.engine.stopping import stopping_at
 from parrotlet_server.engine.vocabulary import Vocabulary
 
 from ..evaluate.cursors import CursorError, documents, texts
 from ..evaluate.figures import Figure, difference
+from ..evaluate.neighbours import Neighbours
 
 
 @dataclass(frozen=True)
@@ -178,22 +178,25 @@ class Table:
 class Bench:
     """A model, asked with and without text of other files."""
 
-    def __init__(self, model: str | None, threads: int | None, tokens: int, most: int) -> None:
-        """Loads `model`, as for `Engine.load`; `tokens` is the budget, `most` of open files."""
-        self._loaded = Engine.load(model, threads)
+    def __init__(self, engine: Engine, tokens: int, most: int) -> None:
+        """Asks `engine`; `tokens` is the prompt's budget, `most` the open files."""
+        self._loaded = engine
         self._quality = self._loaded.bundle.manifest.best_quality if self._loaded.bundle else None
         self._decoder = Decoder(self._loaded.backend, Vocabulary(self._loaded.tokenizer))
         self._tokens = tokens
         self._most = most
-        self._paragraphs = Paragraphs(self._loaded.tokenizer)
-        self._library: tuple[str, dict[str, int], Ngrams] | None = None
+        self._repository = ""
+        self._neighbours = Neighbours(engine.tokenizer, {})
 
     def ask(self, place: Place, variant: Variant) -> Answer:
         """The answer at `place` with what `variant` names."""
         request = replace(place.request, recall=variant.recall)
         if variant.library:
-            numbers, library = self._library_of(place)
-            request = replace(request, library=library, library_file=numbers.get(place.path))
+            if self._repository != place.repository:
+                self._repository = place.repository
+                files = {place.repository: place.files}
+                self._neighbours = Neighbours(self._loaded.tokenizer, files)
+            request = self._neighbours.beside(request, place.repository, place.path)
         parts = variant.parts
         start = time.perf_counter()
         if parts:
@@ -215,17 +218,6 @@ class Bench:
             choosing,
             bool(request.related),
         )
-
-    def _library_of(self, place: Place) -> tuple[dict[str, int], Ngrams]:
-        """The files of the place's repository by number, and their n-grams."""
-        if self._library is None or self._library[0] != place.repository:
-            numbers = {path: number for number, path in enumerate(place.files)}
-            ngrams = Ngrams(
-                (numbers[path], np.concatenate(self._paragraphs.tokens(text)))
-                for path, text in place.files.items()
-            )
-            self._library = (place.repository, numbers, ngrams)
-        return self._library[1:]
 
     def _complete(self, request: Request, wanted: str) -> tuple[Completion, float, int]:
         """The completion from an empty state, bits of `wanted`, and bytes that they are of.
@@ -326,7 +318,8 @@ def run(arguments: argparse.Namespace) -> Iterator[str]:
         CursorError: if there is no hold-out.
     """
     asked = places(arguments.holdout, arguments.cursors, arguments.seed, arguments.all)
-    bench = Bench(arguments.model, arguments.threads, arguments.tokens, arguments.open)
+    engine = Engine.load(arguments.model, arguments.threads)
+    bench = Bench(engine, arguments.tokens, arguments.open)
     table = Table()
     asked.sort(key=lambda place: place.repository)  # each library is made once
     for number, place in enumerate(asked):

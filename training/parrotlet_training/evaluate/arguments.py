@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
+RECALL = ("workspace", "file", "off")
 Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 Needs: TypeAlias = Callable[..., bool]
 """Says which modules are missing, and whether any is."""
@@ -124,6 +125,13 @@ def _add_lines(
         type=positive,
         metavar="N",
         help="places, evenly over kinds (default: all cursors, or 400 of a folder)",
+    )
+    lines.add_argument(
+        "--recall",
+        choices=RECALL,
+        default=RECALL[0],
+        help="whose n-grams have a say beside the model: as the server's setting (default: "
+        "%(default)s, the other files of the repository or the folder)",
     )
     lines.add_argument("--seed", type=int, default=0, help="of the places in a folder")
     lines.add_argument("--threads", type=positive, metavar="N", help="of the model")

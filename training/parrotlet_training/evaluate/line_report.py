@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 
 import numpy as np
 from tqdm import tqdm
 
-from parrotlet_server.engine import Engine
+from parrotlet_server.engine import Engine, Request
 
-from .cursors import CURSORS, KINDS
+from .cursors import CURSORS, KINDS, documents
 from .errors import OptionError
 from .lines import LineScore, line_score
 from .named import named_model
-from .places import folder_places, held_out_places
+from .neighbours import Neighbours
+from .places import DrawnPlace, folder_places, held_out_places, python_files
 from .report import Report
 
 FEWEST_REPOSITORIES = 20
@@ -47,6 +49,16 @@ def measure(options: argparse.Namespace) -> Report:
     if options.folder or len(set(groups)) < FEWEST_REPOSITORIES:
         groups, grouping = [f"{place.group}\0{place.path}" for place in places], "files"
     engine = Engine.load(str(named.folder), options.threads)
+    wanted = options.recall
+    files = _files(options, places) if wanted == "workspace" else {}
+    neighbours = Neighbours(engine.tokenizer, files)
+
+    def change(at: int, request: Request) -> Request:
+        if wanted != "workspace":
+            return replace(request, recall=wanted == "file")
+        own = "" if options.folder else places[at].group
+        return neighbours.beside(request, own, places[at].path)
+
     with tqdm(total=len(places), desc="lines", disable=None) as bar:
         score = line_score(
             engine,
@@ -54,6 +66,7 @@ def measure(options: argparse.Namespace) -> Report:
             groups,
             grouping,
             lambda done: bar.update(),
+            change,
         )
     kinds = [place.kind for place in places]
     figures = []
@@ -83,8 +96,24 @@ def measure(options: argparse.Namespace) -> Report:
         ],
     }
     return Report(
-        "lines", named.identity, {**where, "places": len(places)}, figures, notes, details
+        "lines",
+        named.identity,
+        {**where, "recall": wanted, "places": len(places)},
+        figures,
+        notes,
+        details,
     )
+
+
+def _files(options: argparse.Namespace, places: Sequence[DrawnPlace]) -> dict[str, dict[str, str]]:
+    """Texts by path by repository; a folder's is called ""."""
+    if options.folder:
+        return {"": dict(python_files(options.folder))}
+    found: dict[str, dict[str, str]] = {place.group: {} for place in places}
+    for repository, _, path, text in documents(options.corpus):
+        if repository in found:
+            found[repository][path] = text
+    return found
 
 
 def _latency(score: LineScore) -> tuple[float, float]:

@@ -10,6 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from rapidfuzz.distance import Levenshtein
@@ -159,7 +160,7 @@ def line_score(
     groups: Sequence[str] | None = None,
     grouping: str = "files",
     progress: Callable[[int], object] | None = None,
-    change: Callable[[Request], Request] | None = None,
+    change: Callable[[int, Request], Request] | None = None,
 ) -> LineScore:
     """Asks the served engine at each of `texts` for the rest of the line.
 
@@ -170,7 +171,7 @@ def line_score(
         groups: of each place, for the intervals; None groups by path.
         grouping: what the groups are, in the plural.
         progress: is told the number of places done.
-        change: gives the request that is made in place of the usual one.
+        change: gives the request that is made in place of the usual one at a place, by its index.
 
     Raises:
         BundleError: if the model is missing or damaged.
@@ -181,8 +182,8 @@ def line_score(
         raise ValueError(f"{len(texts)} places, but {len(groups)} groups")
     engine = _engine(model)
     items = []
-    for place in texts:
-        items.append(_ask(engine, *place, change))
+    for at, place in enumerate(texts):
+        items.append(_ask(engine, *place, partial(change, at) if change else None))
         if progress:
             progress(len(items))
     return LineScore(tuple(items), tuple(groups), grouping)

@@ -84,7 +84,7 @@ def folder_places(folder: Path, number: int, seed: int = 0) -> list[DrawnPlace]:
     """
     if not folder.is_dir():
         raise EvaluationError(f"there is no folder {folder}")
-    found = draw_places(_python_files(folder), number, seed)
+    found = draw_places(python_files(folder), number, seed)
     if not found:
         raise EvaluationError(f"{folder} holds no Python code to draw places from")
     return found
@@ -126,7 +126,8 @@ def _evenly(places: Sequence[DrawnPlace], number: int) -> list[DrawnPlace]:
     return [places[at * len(places) // number] for at in range(number)]
 
 
-def _python_files(folder: Path) -> Iterator[tuple[str, str]]:
+def python_files(folder: Path) -> Iterator[tuple[str, str]]:
+    """Path and text of each file below `folder` that code is drawn from."""
     for file in sorted(folder.rglob("*.py")):
         parts = file.relative_to(folder).parts
         if any(part.startswith(".") or part in _LEFT_OUT for part in parts):

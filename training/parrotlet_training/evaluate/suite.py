@@ -26,6 +26,7 @@ from .errors import EvaluationError
 from .figures import Figure
 from .named import NamedModel, named_model
 
+ALONE = "lines-alone"
 BITS, LINES, TYPING, INFILLING, TASKS, MEMORISATION = (
     "bits", "lines", "typing", "infilling", "tasks", "memorisation",
 )  # fmt: skip
@@ -67,6 +68,7 @@ def steps(options: argparse.Namespace, model: NamedModel) -> list[Step]:
     found = [
         Step(BITS, ("evaluate", "bits", folder, "--corpus", corpus)),
         Step(LINES, ("evaluate", "lines", *given, "--corpus", corpus, *places)),
+        Step(ALONE, ("evaluate", "lines", *given, "--corpus", corpus, *places, "--recall", "off")),
         Step(TYPING, ("bench", "typing", *given, "--holdout", corpus, *places)),
     ]
     sampling = ("--temperature", "0", "0.2", "0.8", "--samples", str(options.samples))
@@ -149,6 +151,7 @@ def figures_of(name: str, out: Path) -> Iterator[Figure]:
         yield from _typing(content)
         return
     prefix = f"{name}: " if name in (INFILLING, TASKS) else ""
+    prefix = "model alone, " if name == ALONE else prefix
     for figure in content["figures"]:
         found = Figure(**figure)
         yield replace(found, name=prefix + found.name)

@@ -1,0 +1,36 @@
+"""N-grams of the files that lie beside one: what a server knows of its workspace."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from parrotlet_server.engine import Request
+from parrotlet_server.engine.recall import MOST_FILES, Ngrams
+from parrotlet_tokenizer import CodeTokenizer
+
+
+class Neighbours:
+    """Gives requests the n-grams of the other files of their repository.
+
+    Those of the last repository are kept, so ask for one repository after the other.
+    """
+
+    def __init__(self, tokenizer: CodeTokenizer, files: Mapping[str, Mapping[str, str]]) -> None:
+        """Of `files`, texts by path by repository, with the tokens of `tokenizer`."""
+        self._tokenizer = tokenizer
+        self._files = files
+        self._kept: tuple[str, dict[str, int], Ngrams] | None = None
+
+    def beside(self, request: Request, repository: str, path: str) -> Request:
+        """`request`, for the file `path` of `repository`, whose own text does not count."""
+        if self._kept is None or self._kept[0] != repository:
+            files = self._files.get(repository, {})
+            numbers = {path: number for number, path in enumerate([*files][:MOST_FILES])}
+            ids = self._tokenizer.encode_batch([files[path] for path in numbers])
+            tokens = [np.array(one, np.uint16) for one in ids]
+            self._kept = repository, numbers, Ngrams(enumerate(tokens))
+        _, numbers, ngrams = self._kept
+        return replace(request, library=ngrams, library_file=numbers.get(path))
