@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
+import os
+import time
+
 import pytest
+from lsprotocol import types
 
 from parrotlet_server.lsp import library
-from parrotlet_server.lsp.library import _nearest, _python_files
+from parrotlet_server.lsp.documents import Documents
+from parrotlet_server.lsp.files import Files
+from parrotlet_server.lsp.library import LATE, SOON, Library, _nearest, _python_files
 
 from ..support.lsp_client import client
 
@@ -71,12 +79,16 @@ def test_the_workspaces_phrases_are_taken_up_and_forgotten(model, folder):
         assert "Traceback" not in session.stderr()
 
 
-@pytest.mark.parametrize("recall", ["file", "off"])
-def test_no_file_is_looked_at_unless_wanted(model, folder, recall):
-    with client("--model", model, settings={"recall": recall, "context": "off"}) as session:
+@pytest.mark.parametrize("settings", [{"recall": "file"}, {"recall": "off"}, {"enable": False}])
+def test_no_file_is_looked_at_unless_wanted(model, folder, settings):
+    with client("--model", model, settings={**settings, "context": "off"}) as session:
         uri = started(session, folder)
-        assert suggested(session, uri) != TAKEN_UP
+        session.notify("textDocument/didSave", {"textDocument": {"uri": uri}})
+        time.sleep(1)  # a look at this folder takes a fraction of it
         assert files_of(session) == 0
+        session.change(uri, ((3, 0), (3, 0), "# brewing\n"))
+        items = session.inline(uri, MAIN.count("\n") + 1, len(MAIN.rpartition("\n")[2]))
+        assert TAKEN_UP not in [item["insertText"] for item in items or ()]
         assert session.shut_down() == 0
 
 
@@ -134,11 +146,155 @@ def test_files_near_open_documents_come_first():
     ]
 
 
+def walked(*folders, texts=()):
+    found = [path for path, _ in _python_files(map(str, folders), map(str, texts), lambda: False)]
+    assert len(found) == len(set(found))
+    return sorted(found)
+
+
 def test_a_disk_is_not_walked_to_its_end(tmp_path, monkeypatch):
     for number in range(20):
-        (tmp_path / f"f{number}").mkdir()
-        (tmp_path / f"f{number}/a.py").write_text("", encoding="utf-8")
-    assert len(list(_python_files([str(tmp_path)]))) == 20
+        (tmp_path / f"f{number:02}").mkdir()
+        (tmp_path / f"f{number:02}/a.py").write_text("", encoding="utf-8")
+    assert len(walked(tmp_path)) == 20
     monkeypatch.setattr(library, "MOST_ENTRIES", 25)
-    assert len(list(_python_files([str(tmp_path)]))) == 5
-    assert list(_python_files([str(tmp_path / "none")])) == []
+    assert len(walked(tmp_path)) == 5
+    # what is being worked on is found all the same
+    assert f"{tmp_path}/f19/a.py" in walked(tmp_path, texts=[tmp_path / "f19/new.py"])
+    assert walked(tmp_path / "none", f"{tmp_path}/\0", f"{tmp_path}/\ud800") == []
+
+
+def test_a_folder_of_data_does_not_hide_the_others(tmp_path, monkeypatch):
+    for name, count in (("data", 30), ("src", 3)):
+        (tmp_path / name).mkdir()
+        for number in range(count):
+            (tmp_path / name / f"{number}.py").write_text("", encoding="utf-8")
+    monkeypatch.setattr(library, "MOST_IN_FOLDER", 20)
+    assert walked(tmp_path) == [f"{tmp_path}/src/{number}.py" for number in range(3)]
+
+
+def test_what_was_built_and_environments_are_none_of_the_workspace(tmp_path):
+    for path in ("pyproject.toml", "a.py", "build/lib/a.py", "src/build/b.py", "conda/conda-meta/c",
+                 "conda/lib/d.py", "pyvenv.cfg"):  # fmt: skip
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text("", encoding="utf-8")
+    assert walked(tmp_path) == [f"{tmp_path}/a.py", f"{tmp_path}/src/build/b.py"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a system without named pipes")
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.py")
+    assert walked(tmp_path) == []
+    assert Files().read(str(tmp_path / "a.py")) is None
+
+
+class Looker:
+    """A library of its own, without a server."""
+
+    def __init__(self, tokenizer, *folders):
+        self.documents = Documents()
+        self.folders = [folder.as_uri() for folder in folders]
+        self.library = Library(self.documents, lambda: self.folders)
+        self.tokenizer = tokenizer
+
+    def open(self, uri, text):
+        self.documents.open(types.TextDocumentItem(uri, "python", 1, text))
+
+    async def look(self, exclude=()):
+        self.library._looked = -math.inf
+        self.library.look(self.tokenizer, exclude, SOON)
+        await self.library._task
+        return sorted(path.rpartition("/")[2] for path in self.library.snapshot.numbers)
+
+
+@pytest.fixture
+def looker(engine, folder):
+    return Looker(engine.tokenizer, folder)
+
+
+def test_other_rules_and_folders_begin_anew(looker, folder):
+    async def run():
+        assert await looker.look() == ["mill.py", "tables.py", "test_mill.py"]
+        assert await looker.look(("generated/",)) == ["mill.py", "test_mill.py"]
+        looker.folders.append((folder / "shop").as_uri())
+        assert await looker.look(("/mill.py",)) == ["tables.py", "test_mill.py"]
+
+    asyncio.run(run())
+
+
+def test_a_look_under_other_rules_counts_no_more(looker):
+    async def run():
+        looker.library.look(looker.tokenizer, (), SOON)
+        looker.library.forget()  # before it has begun
+        await looker.library._task
+        assert looker.library.snapshot is None
+        # nor does it hold up the next one
+        looker.library.look(looker.tokenizer, ("generated/",), LATE)
+        await looker.library._task
+        assert len(looker.library.snapshot.numbers) == 2
+
+    asyncio.run(run())
+
+
+def test_a_look_too_soon_is_made_up_for(looker, folder, monkeypatch):
+    monkeypatch.setattr(library, "SOON", 0.2)
+
+    async def run():
+        looker.library.look(looker.tokenizer, (), 0.2)
+        await looker.library._task
+        (folder / "more.py").write_text("m = 1\n", encoding="utf-8")
+        looker.library.look(looker.tokenizer, (), LATE)
+        assert looker.library._again is None
+        looker.library.look(looker.tokenizer, (), 0.2)
+        assert looker.library._again is not None
+        deadline = time.monotonic() + 10
+        while len(looker.library.snapshot.numbers) != 4 and time.monotonic() < deadline:
+            await asyncio.sleep(0.05)
+        assert len(looker.library.snapshot.numbers) == 4
+
+    asyncio.run(run())
+
+
+def test_what_has_not_changed_is_not_read_again(looker, folder):
+    async def run():
+        await looker.look()
+        before = looker.library.snapshot
+        await looker.look()
+        assert looker.library.snapshot is before
+        (folder / "shop/mill.py").write_text("x = 1\n", encoding="utf-8")
+        await looker.look()
+        assert looker.library.snapshot.tokens < before.tokens
+
+    asyncio.run(run())
+
+
+def test_a_file_counts_once_whatever_leads_to_it(looker, folder):
+    (folder / "alias.py").symlink_to(folder / "shop/mill.py")
+    real = folder / "shop/mill.py"
+    linked = folder.parent / "linked"
+    linked.symlink_to(folder)
+
+    async def run():
+        assert await looker.look() == ["mill.py", "tables.py", "test_mill.py"]
+        number = looker.library.number(str(real))
+        assert number is not None
+        assert looker.library.number(str(folder / "alias.py")) == number
+        assert looker.library.number(str(linked / "shop/mill.py")) == number
+        assert looker.library.number(str(folder / "new.py")) is None
+
+    asyncio.run(run())
+
+
+def test_an_open_document_counts_before_its_file_and_an_older_state_of_it_does_not(looker, folder):
+    async def run():
+        await looker.look()
+        before = looker.library.snapshot.tokens
+        path = (folder / "shop/mill.py").as_posix()
+        looker.open(f"git:{path}?ref=HEAD", PHRASE * 20)
+        await looker.look()
+        assert looker.library.snapshot.tokens == before
+        looker.open(f"file://{path}", "x = 1\n")
+        await looker.look()
+        assert looker.library.snapshot.tokens < before
+
+    asyncio.run(run())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -77,19 +79,23 @@ def test_debounce(value, read):
 
 
 @pytest.mark.parametrize(
-    ("settings", "parts"),
+    ("settings", "recalls", "context"),
     [
-        (Settings(), ()),
-        (Settings(recall="file"), ("imports", "similar")),
-        (Settings(recall="off"), ("imports", "similar")),
-        (Settings(backend="torch"), ()),
-        (Settings(backend="openai"), ("imports", "similar")),
-        (Settings(context="all"), ("imports", "similar")),
-        (Settings(context="off", recall="off"), ()),
+        (Settings(), True, "off"),
+        (Settings(), False, "auto"),
+        (Settings(context="all"), True, "all"),
+        (Settings(context="imports"), False, "imports"),
     ],
 )
-def test_prompts_hold_text_of_other_files_where_it_pays(settings, parts):
-    assert settings.parts == parts
+def test_prompts_hold_text_of_other_files_where_it_pays(settings, recalls, context):
+    assert settings.beside(recalls) == replace(settings, context=context)
+
+
+def test_the_workspaces_n_grams_are_for_models_that_run_here():
+    assert Settings().recalls
+    assert Settings(backend="torch").recalls
+    assert not Settings(backend="openai").recalls
+    assert not Settings(recall="file").recalls
 
 
 @pytest.mark.parametrize("value", CONTEXT)

@@ -9,9 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parrotlet_server.engine import Engine, Request
+from parrotlet_server.engine import Engine, Request, never
+from parrotlet_server.engine.filters.names import PENALTY
 from parrotlet_server.engine.prompt import build_prompt
-from parrotlet_server.engine.recall import LONGEST, Mixture, Ngrams, Paragraphs, join
+from parrotlet_server.engine.recall import (
+    LONGEST,
+    LONGEST_PIECE,
+    Mixture,
+    Ngrams,
+    Paragraphs,
+    pieces,
+)
 from parrotlet_server.engine.recall.mixture import LIBRARY, OWN
 from parrotlet_server.engine.recall.ngrams import MOST_LOOKED_AT, Run
 
@@ -48,7 +56,7 @@ def test_an_index_finds_what_going_through_the_texts_finds(files, history, order
 
 @given(texts, texts, histories)
 def test_a_run_finds_the_same_and_nothing_across_its_gap(before, after, history):
-    run = Run(join([array(before)], [array(after)]))
+    run = Run(array([*before, 0, *after, 0]))
     found = run.following(history)
     for order in range(1, LONGEST + 1):
         expected = counted(before, history, order) + counted(after, history, order)
@@ -79,15 +87,43 @@ def test_a_mixture_is_the_formula_of_its_source(files, own, history, seed):
         expected *= weight / (counts.total() + weight)
         for token, count in counts.items():
             expected[token] += count / (counts.total() + weight)
-    Mixture(join([array(own)], []), Ngrams(enumerate(map(array, files)))).mix(logits, history)
+    Mixture(array([*own, 0]), Ngrams(enumerate(map(array, files)))).mix(logits, history)
     np.testing.assert_allclose(np.exp(logits.astype(float)), expected, rtol=1e-4)
     assert np.exp(logits.astype(float)).sum() == pytest.approx(1, abs=1e-4)
 
 
-@given(st.text('ab(): \n\t"#é', max_size=80))
-def test_paragraphs_lose_nothing(tokenizer, text):
-    tokens = np.concatenate(Paragraphs(tokenizer).tokens(text))
-    assert tokenizer.decode(tokens.tolist()) == text
+LONG = "value = [\n" + "    1234,\n" * 3_000 + "]\n"
+
+
+@given(st.text('ab(): \n\t"#é', max_size=80), st.integers(0, 30), st.integers(1, 9_000))
+def test_pieces_lose_nothing_and_are_short(text, lines, width):
+    whole = text + LONG[: 10 * lines] + "x" * width + text
+    cut = list(pieces(whole))
+    assert "".join(cut) == whole
+    assert max(map(len, cut)) <= LONGEST_PIECE
+
+
+def test_a_key_changes_one_piece():
+    for text in (LONG, PHRASE * 200, ("a = 1\n" * 30 + "\n") * 40):
+        at = len(text) // 2
+        before, after = list(pieces(text)), list(pieces(text[:at] + "x" + text[at:]))
+        assert len(before) == len(after)
+        assert sum(one != other for one, other in zip(before, after, strict=True)) == 1
+
+
+def test_tokens_are_those_of_the_text_with_a_gap_after_each(tokenizer):
+    found = Paragraphs(tokenizer).run((PHRASE * 3, "", LONG), never)
+    assert found is not None
+    gaps = np.flatnonzero(found == 0).tolist()
+    assert len(gaps) == 3
+    assert tokenizer.decode(found[: gaps[0]].tolist()) == PHRASE * 3
+    assert gaps[1] == gaps[0] + 1
+    assert tokenizer.decode(found[gaps[1] + 1 : gaps[2]].tolist()) == LONG
+
+
+def test_it_stops_when_it_is_told_to(tokenizer):
+    asked = iter([False, False, True])
+    assert Paragraphs(tokenizer).run((LONG,), lambda: next(asked)) is None
 
 
 def library(engine, *files):
@@ -156,3 +192,15 @@ def test_a_kept_state_and_drafts_change_nothing(engine, bundle, cut, plain):
     if kept is not None and other is not None:
         assert (kept.text, kept.overwrite) == (other.text, other.overwrite)
         assert kept.score == pytest.approx(other.score, abs=1e-3)
+
+
+def test_a_name_of_the_workspace_is_none_that_the_model_made_up(engine):
+    tokens = array(engine.tokenizer.encode(PHRASE * 9))
+    plain, told = (
+        engine.complete(Request(ASKED, "", library=Ngrams([(0, tokens)], names))).suggestion
+        for names in ((), {"maize", "coarse"})
+    )
+    assert plain is not None
+    assert told is not None
+    assert plain.text == told.text == CONTINUED
+    assert told.score == pytest.approx(plain.score + PENALTY, abs=1e-3)

@@ -39,6 +39,14 @@ def test_places_are_still_compared_by_value() -> None:
     )
 
 
+def test_nothing_else_is_made() -> None:
+    run(
+        "made = [one for one in vars(types).values() if attrs.has(one) and isinstance(one, type)]\n"
+        "own = [one.__name__ for one in made if '__eq__' in vars(one)]\n"
+        "assert len(made) > 400 and sorted(own) == ['Location', 'Position', 'Range'], own"
+    )
+
+
 def test_other_modules_classes_are_left_alone() -> None:
     run("assert Other(1) == Other(1) != Other(2) and repr(Other(1)) == 'Other(value=1)'")
 

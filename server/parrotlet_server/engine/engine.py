@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 
 from parrotlet_server.backends.base import Backend
 from parrotlet_server.bundle import Bundle, BundleError
@@ -14,7 +14,7 @@ from .filters import post_process
 from .filters.names import PENALTY, has_unknown_name
 from .place import Place, skipped
 from .prompt import SMALLEST_CONTEXT, Prompt, build_prompt, clean
-from .recall import LARGEST_VOCABULARY, Mixture, Paragraphs, join
+from .recall import LARGEST_VOCABULARY, LONGEST_PIECE, Mixture, Paragraphs
 from .states import States
 from .stopping import Stopping, stopping_at
 from .turns import Turns
@@ -24,8 +24,8 @@ from .vocabulary import Vocabulary
 STATES = 3
 """Model states that are kept: about as many files as one edits in turn."""
 
-NEAR = 100_000
-"""Characters each side of the cursor whose n-grams count."""
+NEAR = 50_000
+"""Characters each side of the cursor whose n-grams count, or somewhat more."""
 
 MOST_CANDIDATES = 3
 MORE_TRIED = 2
@@ -146,10 +146,11 @@ class Engine:
         answers: list[Decoded] = []
         suggestions: list[Suggestion] = []
         reason = ""
-        mixture = self.mixture(request, prompt)
+        mixture = self.mixture(request, prompt, cancelled)
         for decoded in self._decoder.several(prompt, state, keep, stopping, cancelled, mixture):
             answers.append(decoded)
-            suggestion, why = suggestion_of(place, decoded)
+            names = request.library.names if request.library else ()
+            suggestion, why = suggestion_of(place, decoded, names)
             if why == "cancelled":
                 return len(prompt.ids), answers, [], why
             if suggestion and all(suggestion.text != one.text for one in suggestions):
@@ -162,26 +163,39 @@ class Engine:
         others = sorted(suggestions[1:], key=lambda one: one.score, reverse=True)
         return len(prompt.ids), answers, [*suggestions[:1], *others], reason
 
-    def mixture(self, request: Request, prompt: Prompt) -> Mixture | None:
-        """What the texts around `request` say beside the model; None if they shall not."""
+    def mixture(
+        self, request: Request, prompt: Prompt, cancelled: Callable[[], bool] = never
+    ) -> Mixture | None:
+        """What the texts around `request` say beside the model.
+
+        None if they shall not, or if `cancelled` says so.
+        """
         if self._paragraphs is None or not request.recall:
             return None
-        before = clean(request.prefix[-NEAR:])
+        # it begins at a place that moves in steps, so that a key changes only the end
+        begin = max(0, len(request.prefix) - NEAR) // LONGEST_PIECE * LONGEST_PIECE
+        before = clean(request.prefix[begin:])
         before = before[: len(before) - len(prompt.rest.decode(errors="ignore"))]
         # the rest of the cursor's own line is not what a line goes on with
-        after = request.suffix[request.suffix.find("\n") :] if "\n" in request.suffix else ""
-        own = join(self._paragraphs.tokens(before), self._paragraphs.tokens(clean(after[:NEAR])))
-        return Mixture(own, request.library, request.library_file)
+        line = request.suffix.find("\n")
+        after = clean(request.suffix[line : line + NEAR]) if line >= 0 else ""
+        own = self._paragraphs.run((before, after), cancelled)
+        return None if own is None else Mixture(own, request.library, request.library_file)
 
 
-def suggestion_of(place: Place, decoded: Decoded) -> tuple[Suggestion | None, str]:
-    """What of `decoded` is worth showing at `place`, if anything, and the reason."""
+def suggestion_of(
+    place: Place, decoded: Decoded, known: Container[str] = ()
+) -> tuple[Suggestion | None, str]:
+    """What of `decoded` is worth showing at `place`, if anything, and the reason.
+
+    Names of `known` are none that the model has made up.
+    """
     if decoded.reason == "cancelled":
         return None, "cancelled"
     left = post_process(place, decoded.text, finished=decoded.reason != "length")
     if left.reason is not None:
         return None, "repetition" if decoded.reason == "repetition" else left.reason
     score = decoded.score(left.text)
-    if has_unknown_name(place, left.text):
+    if has_unknown_name(place, left.text, known):
         score -= PENALTY
     return Suggestion(left.text, left.overwrite, score), decoded.reason

@@ -20,7 +20,7 @@ from .documents import Document, Documents, path_of, plain
 from .edits import Edit
 from .files import LARGEST, Files, View
 from .notebooks import CELL_SCHEME, Notebooks
-from .settings import Settings
+from .settings import CONTEXT, Settings
 from .worker import in_thread
 
 logger = logging.getLogger(__name__)
@@ -82,7 +82,7 @@ class CrossFile:
 
         It takes `PATIENCE` at most, and never fails.
         """
-        if not settings.parts:
+        if not CONTEXT[settings.context]:
             return request
         async with self._order:
             return await self._with_related(request, settings)
@@ -90,7 +90,7 @@ class CrossFile:
     def warm(self, uri: str, settings: Settings) -> None:
         """Reads beforehand what a document imports, so that its first key need not wait for it."""
         document = self._documents.get(uri)
-        if document is not None and document.is_python and settings.parts:
+        if document is not None and document.is_python and CONTEXT[settings.context]:
             request = Request(plain(document.text), "", document=uri)
             self._start(request, self._block(request, settings))
 
@@ -107,7 +107,7 @@ class CrossFile:
 
     def _block(self, request: Request, settings: Settings) -> _Block:
         elsewhere = self._documents.edits.elsewhere(request.document)
-        parts = settings.parts
+        parts = CONTEXT[settings.context]
         return _Block(_header(request.prefix), elsewhere, parts, settings.exclude)
 
     def _start(self, request: Request, block: _Block) -> asyncio.Task[None]:
@@ -164,6 +164,7 @@ class CrossFile:
             document
             for document in self._documents
             if document.is_python
+            and document.is_file
             and document.uri != own
             and not document.uri.startswith(CELL_SCHEME)
             and self._notebooks.file(document.uri) == document.uri

@@ -16,6 +16,7 @@ from lsprotocol import types
 from .edits import RecentEdits
 from .lines import Encoding, join_pairs, line_end, split_at, split_lines, width, without_surrogates
 
+_FILES = ("file", "vscode-remote", "")
 PYTHON_SUFFIXES = (".py", ".pyi")
 
 
@@ -86,6 +87,11 @@ class Document:
     def path(self) -> str:
         """The path in its URI, with forward slashes."""
         return path_of(self.uri)
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is what a file holds or will hold, not an older state of one, say."""
+        return parts(self.uri).scheme in _FILES
 
     @property
     def is_python(self) -> bool:

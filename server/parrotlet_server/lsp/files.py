@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -34,6 +35,8 @@ class Files:
             status = file.stat()
         except (OSError, ValueError):
             return None
+        if not stat.S_ISREG(status.st_mode):
+            return None  # a pipe would be waited for
         stamp = (status.st_mtime_ns, status.st_size)
         kept = self._kept.pop(path, None)
         if kept is None or kept[0] != stamp:
@@ -68,14 +71,14 @@ class View:
         """The text of a Python file; None if there is none or it must not be shown."""
         if not path.endswith((".py", ".pyi")) or not self.shows(path):
             return None
-        real = _real(path)  # a link may lead to what must not be shown, or out of the workspace
+        real = real_path(path)  # a link may lead to what must not be shown, or out of the workspace
         if real != path and not (real and self.shows(real)):
             return None
         if path in self._texts:
             return self._texts[path]
         if below(path, self.folders) is None:
             return None
-        if real != path and below(real, [*self.folders, *map(_real, self.folders)]) is None:
+        if real != path and below(real, [*self.folders, *map(real_path, self.folders)]) is None:
             return None
         return self._files.read(path)
 
@@ -89,7 +92,7 @@ class View:
         return below(path, self.folders) or path.rsplit("/", 1)[-1]
 
 
-def _real(path: str) -> str:
+def real_path(path: str) -> str:
     """The path without links; "" for one that no system has."""
     try:
         real = os.path.realpath(on_disk(path)).replace(os.sep, "/")
@@ -100,7 +103,9 @@ def _real(path: str) -> str:
 
 def on_disk(path: str) -> str:
     """A URI's path as the system spells it: Windows' begin with a drive."""
-    return path[1:] if os.name == "nt" and path.startswith("/") else path
+    if os.name != "nt" or not path.startswith("/"):
+        return path
+    return path[1:] + "/" if path.endswith(":") else path[1:]
 
 
 def _text(file: Path) -> str | None:

@@ -1,7 +1,8 @@
 """N-grams of the workspace's Python files, made beside the session.
 
-They are made once a model is there, and again, of what has changed since, when a document is opened
-or saved and from time to time while one types. Nothing of it is written to disk.
+The files are looked at when something is first completed, opened or saved with a model there, and
+again, for what has changed since, at each of the latter and from time to time while one types.
+Nothing of it is written to disk.
 """
 
 from __future__ import annotations
@@ -11,36 +12,42 @@ import logging
 import math
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 
 import numpy as np
 
-from parrotlet_server.engine.recall import LARGEST_VOCABULARY, MOST_FILES, Ngrams, Tokens
+from parrotlet_server.engine.filters.names import names_in
+from parrotlet_server.engine.recall import LARGEST_VOCABULARY, MOST_FILES, Ngrams, Tokens, pieces
 from parrotlet_tokenizer import CodeTokenizer
 
-from .documents import Documents, path_of, plain
-from .files import LARGEST, Files, View, on_disk
+from .documents import Documents, below, path_of, plain
+from .files import LARGEST, Files, View, on_disk, real_path
 from .worker import in_thread
 
 logger = logging.getLogger(__name__)
 
 MOST_TOKENS = 1_000_000
-"""In all, some 4 MB of Python and 14 MB of memory; nearer files come first."""
+"""In all, some 4 MB of Python; nearer files come first. They take 14 MB, and three times as much
+for the moment in which they are sorted anew."""
 
 MOST_ENTRIES = 50_000
 """Entries of folders that are looked at: somebody may open the root of a disk."""
 
+MOST_IN_FOLDER = 5_000
+"""Entries of one folder: one with more holds data."""
+
 SOON, LATE = 5.0, 30.0
 """Seconds between two looks: at least, and at most while one types."""
 
-_PIECE = 4_000
-"""Characters that are tokenised at a time: the interpreter is held up for some 2 ms."""
-
 _SKIPPED = {"__pycache__", "node_modules", "site-packages"}
-_ENVIRONMENT = "pyvenv.cfg"
+_BUILT = {"build", "dist"}
+_PROJECT = {"pyproject.toml", "setup.py"}
+_ENVIRONMENT = {"pyvenv.cfg", "conda-meta"}
 
-_Stamp = tuple[int, int]
+Stamp = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -49,67 +56,120 @@ class Snapshot:
 
     Attributes:
         ngrams: of its files.
-        numbers: of the files in them, by path.
+        numbers: of the files in them, by their real paths.
         tokens: of all of them.
     """
 
-    ngrams: Ngrams = field(default_factory=lambda: Ngrams([]))
-    numbers: Mapping[str, int] = field(default_factory=dict)
-    tokens: int = 0
+    ngrams: Ngrams
+    numbers: Mapping[str, int]
+    tokens: int
 
 
+@dataclass(frozen=True)
+class _File:
+    """What is kept of a file.
+
+    Attributes:
+        stamp: time of change and size, or something else that changes with the text.
+        tokens: None of one that does not count.
+        names: that stand in it.
+    """
+
+    stamp: Stamp
+    tokens: Tokens | None
+    names: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class _Terms:
+    """What a look holds for; another model, other rules or folders begin anew."""
+
+    tokenizer: CodeTokenizer
+    exclude: tuple[str, ...]
+    folders: tuple[str, ...]
+
+
+@dataclass
 class Library:
     """Keeps a `Snapshot` of the workspace in step with its files.
 
     Attributes:
+        documents: that are open; their text counts in place of the file's.
+        folders: gives the URIs of the workspace's folders.
         snapshot: the newest; None before there is one.
     """
 
-    def __init__(self, documents: Documents, folders: Callable[[], list[str]]) -> None:
-        """Of the files below `folders`, which gives URIs, and of `documents`."""
-        self.snapshot: Snapshot | None = None
-        self._documents = documents
-        self._folders = folders
-        self._files = Files(kept=0)
-        self._kept: dict[str, tuple[_Stamp, Tokens]] = {}
-        self._task: asyncio.Task[None] | None = None
-        self._looked = -math.inf
-        self._era = 0  # of tokenizer and settings
+    documents: Documents
+    folders: Callable[[], list[str]]
+    snapshot: Snapshot | None = None
+    _terms: _Terms | None = None
+    _kept: dict[str, _File] = field(default_factory=dict)
+    _real: dict[str, str] = field(default_factory=dict)
+    _task: asyncio.Task[None] | None = None
+    _again: asyncio.TimerHandle | None = None
+    _looked: float = -math.inf
+    _era: int = 0  # of the terms
 
     def forget(self) -> None:
-        """Drops all, since another model or other settings apply."""
+        """Drops all; what is being looked at counts no more."""
         self._era += 1
-        self.snapshot = None
-        self._kept = {}
+        self.snapshot = self._terms = None
+        self._kept, self._real = {}, {}
         self._looked = -math.inf
+        if self._again is not None:
+            self._again.cancel()
+            self._again = None
+
+    def number(self, path: str) -> int | None:
+        """Of a file in the snapshot; None where it is not among its files."""
+        if self.snapshot is None:
+            return None
+        if path not in self._real:
+            self._real[path] = real_path(path) or path
+        return self.snapshot.numbers.get(self._real[path])
 
     def look(self, tokenizer: CodeTokenizer, exclude: tuple[str, ...], after: float) -> None:
-        """Looks at the files again, unless that was done less than `after` seconds ago."""
-        now = time.monotonic()
-        if now - self._looked < after or (self._task is not None and not self._task.done()):
-            return
+        """Looks at the files again.
+
+        Args:
+            tokenizer: the model's.
+            exclude: patterns of files that do not count.
+            after: seconds since the last look, before which this one waits (`SOON`) or is none.
+        """
         if tokenizer.vocabulary_size > LARGEST_VOCABULARY:
             return
-        self._looked = now
-        self._task = asyncio.create_task(self._renew(tokenizer, exclude))
+        terms = _Terms(tokenizer, exclude, tuple(path_of(one) for one in self.folders() if one))
+        if terms != self._terms:
+            self.forget()
+            self._terms = terms
+        left = self._looked + after - time.monotonic()
+        busy = self._task is not None and not self._task.done()
+        if not busy and left <= 0:
+            self._looked = time.monotonic()
+            self._task = asyncio.create_task(self._renew(terms, self._era))
+        elif after == SOON and self._again is None:
+            self._again = asyncio.get_running_loop().call_later(
+                max(left, SOON), self._look_again, terms
+            )
 
-    async def _renew(self, tokenizer: CodeTokenizer, exclude: tuple[str, ...]) -> None:
-        era = self._era
-        folders = [path_of(folder) for folder in self._folders() if folder]
+    def _look_again(self, terms: _Terms) -> None:
+        self._again = None
+        self.look(terms.tokenizer, terms.exclude, SOON)
+
+    async def _renew(self, terms: _Terms, era: int) -> None:
         texts = {
-            path_of(document.uri): plain(document.text)
-            for document in self._documents
-            if document.is_python
+            document.path: plain(document.text)
+            for document in self.documents
+            if document.is_python and document.is_file
         }
         texts = {path: text for path, text in texts.items() if len(text) <= LARGEST}
-        view = View(self._files, folders, exclude, texts)
+        view = View(Files(kept=0), terms.folders, terms.exclude, texts)
         kept, old = self._kept, self.snapshot
 
-        def work() -> tuple[dict[str, tuple[_Stamp, Tokens]], Snapshot]:
-            found = _tokenised(view, texts, kept, tokenizer, lambda: era != self._era)
-            if old is not None and _same(found, kept):
-                return found, old
-            return found, _snapshot({path: tokens for path, (_, tokens) in found.items()})
+        def work() -> tuple[dict[str, _File], Snapshot]:
+            found = _read(view, texts, kept, terms.tokenizer, lambda: era != self._era)
+            same = found.keys() == kept.keys() and all(found[one] is kept[one] for one in found)
+            return found, old if old is not None and same else _snapshot(found)
 
         try:
             found, snapshot = await in_thread(work)
@@ -118,55 +178,53 @@ class Library:
             logger.debug("looking at the workspace failed", exc_info=True)
             return
         if era == self._era:
-            self._kept, self.snapshot = found, snapshot
-        self._looked = time.monotonic()
+            self._kept, self.snapshot, self._real = found, snapshot, {}
+            self._looked = time.monotonic()
 
 
-def _same(one: Mapping[str, tuple[_Stamp, Tokens]], other: Mapping[str, object]) -> bool:
-    return one.keys() == other.keys() and all(one[path] is other[path] for path in one)
+def _snapshot(files: Mapping[str, _File]) -> Snapshot:
+    counted = [(path, file) for path, file in files.items() if file.tokens is not None]
+    numbers = {path: number for number, (path, _) in enumerate(counted)}
+    tokens = [file.tokens for _, file in counted if file.tokens is not None]
+    names = frozenset[str]().union(*(file.names for _, file in counted))
+    return Snapshot(Ngrams(enumerate(tokens), names), numbers, sum(map(len, tokens)))
 
 
-def _snapshot(files: Mapping[str, Tokens]) -> Snapshot:
-    numbers = {path: number for number, path in enumerate(files)}
-    ngrams = Ngrams((numbers[path], tokens) for path, tokens in files.items())
-    return Snapshot(ngrams, numbers, sum(map(len, files.values())))
-
-
-def _tokenised(
+def _read(
     view: View,
     texts: Mapping[str, str],
-    kept: Mapping[str, tuple[_Stamp, Tokens]],
+    kept: Mapping[str, _File],
     tokenizer: CodeTokenizer,
     stopped: Callable[[], bool],
-) -> dict[str, tuple[_Stamp, Tokens]]:
-    """Tokens of the files, those nearest to open documents first, as far as there is room."""
-    found: dict[str, tuple[_Stamp, Tokens]] = {}
+) -> dict[str, _File]:
+    """The files by their real paths, those nearest to open documents first, as far as they fit."""
+    found: dict[str, _File] = {}
+    stamps = dict(_python_files(view.folders, texts, stopped))
+    stamps |= {path: (-1, hash(text)) for path, text in texts.items()}
     room = MOST_TOKENS
-    stamps = dict(_python_files(view.folders))
-    for path in _nearest(stamps.keys() | texts.keys(), texts):
+    # an open document counts before the file, whatever way leads to it
+    for path in sorted(_nearest(stamps, texts), key=lambda path: path not in texts):
         if room <= 0 or len(found) == MOST_FILES or stopped():
             break
-        stamp = (-1, hash(texts[path])) if path in texts else stamps[path]
-        known = kept.get(path)
-        if known is None or known[0] != stamp:
+        real = real_path(path) or path
+        if real in found:
+            continue
+        file = kept.get(real)
+        if file is None or file.stamp != stamps[path]:
             began = time.monotonic()
             text = view.read(path)
             if text is None or len(text) > LARGEST:
-                continue
-            known = (stamp, _encode(tokenizer, text, stopped))
+                file = _File(stamps[path], None)
+            else:
+                file = _File(stamps[path], _encode(tokenizer, text), frozenset(names_in(text)))
             time.sleep(time.monotonic() - began)  # half of a processor is left to others
-        found[path] = known
-        room -= len(known[1])
+        found[real] = file
+        room -= 0 if file.tokens is None else len(file.tokens)
     return found
 
 
-def _encode(tokenizer: CodeTokenizer, text: str, stopped: Callable[[], bool]) -> Tokens:
-    parts, at = [np.empty(0, np.uint16)], 0
-    while at < len(text) and not stopped():
-        end = text.find("\n\n", at + _PIECE)
-        end = len(text) if end < 0 else end
-        parts.append(np.array(tokenizer.encode(text[at:end]), np.uint16))
-        at = end
+def _encode(tokenizer: CodeTokenizer, text: str) -> Tokens:
+    parts = [np.array(tokenizer.encode(piece), np.uint16) for piece in pieces(text)]
     return np.concatenate(parts)
 
 
@@ -186,35 +244,42 @@ def _nearest(paths: Iterable[str], texts: Iterable[str]) -> list[str]:
     return sorted(paths, key=lambda path: (-depth(path), path))
 
 
-def _python_files(folders: Iterable[str]) -> Iterator[tuple[str, _Stamp]]:
+def _python_files(
+    folders: Iterable[str], texts: Iterable[str], stopped: Callable[[], bool]
+) -> Iterator[tuple[str, Stamp]]:
     """Paths of Python files below `folders`, with time of change and size.
 
-    Hidden folders, virtual environments and installed packages are none of the workspace.
+    The folders of `texts` come first, then from the top down. Hidden folders, virtual environments,
+    what was built and installed packages are none of the workspace.
     """
+    roots = [folder for folder in folders if folder]
+    inside = [text for text in texts if below(text, roots) is not None]
+    waiting = deque(dict.fromkeys([*(text.rpartition("/")[0] for text in inside), *roots]))
+    seen: set[str] = set()
     left = MOST_ENTRIES
-    waiting = [folder for folder in reversed(list(folders)) if folder]
-    while waiting:
-        folder = waiting.pop()
+    while waiting and left > 0 and not stopped():
+        folder = waiting.popleft()
+        if folder in seen:
+            continue
+        seen.add(folder)
         try:
             with os.scandir(on_disk(folder)) as entries:
-                listed = sorted(entries, key=lambda entry: entry.name)
-        except OSError:
+                listed = list(islice(entries, MOST_IN_FOLDER + 1))
+        except (OSError, ValueError):  # ValueError: no system has such a path
             continue
         left -= len(listed)
-        if left < 0:
-            return
-        if any(entry.name == _ENVIRONMENT for entry in listed):
+        names = {entry.name for entry in listed}
+        if len(listed) > MOST_IN_FOLDER or (folder not in roots and names & _ENVIRONMENT):
             continue
-        inner = []
-        for entry in listed:
-            path = f"{folder}/{entry.name}"
+        skipped = _SKIPPED | _BUILT if names & _PROJECT else _SKIPPED
+        for entry in sorted(listed, key=lambda entry: entry.name):
+            path = f"{folder.rstrip('/')}/{entry.name}"
             try:
                 if entry.is_dir(follow_symlinks=False):
-                    if not entry.name.startswith(".") and entry.name not in _SKIPPED:
-                        inner.append(path)
-                elif entry.name.endswith((".py", ".pyi")):
+                    if not entry.name.startswith(".") and entry.name not in skipped:
+                        waiting.append(path)
+                elif entry.name.endswith((".py", ".pyi")) and entry.is_file():
                     status = entry.stat()
                     yield path, (status.st_mtime_ns, status.st_size)
             except OSError:
                 continue
-        waiting += reversed(inner)

@@ -216,7 +216,9 @@ class Session:
         request = self._with_library(request)
         self._stay_idle()
         started = time.monotonic()
-        request = await self._context.with_related(request, self.settings)
+        settings = self.settings.beside(request.library is not None)
+        request = await self._context.with_related(request, settings)
+        request = self._with_library(request)  # another model may be there by now
         known = self._recall(request)
         if known is None and self.settings.debounce == "manual" and not explicit:
             return None  # only what the user has asked for is shown on as it is typed
@@ -243,7 +245,7 @@ class Session:
 
     def opened(self, uri: str) -> None:
         """Takes note of a document that came."""
-        self._context.warm(uri, self.settings)
+        self._context.warm(uri, self.settings.beside(self.settings.recalls))
         self._look(SOON)
 
     def saved(self) -> None:
@@ -258,15 +260,15 @@ class Session:
     def _look(self, after: float) -> None:
         """Looks at the workspace's files, unless that was done less than `after` seconds ago."""
         engine = self.loader.engine
-        if self.settings.recall == "workspace" and isinstance(engine, Engine):
+        if self.settings.enable and self.settings.recalls and isinstance(engine, Engine):
             self._library.look(engine.tokenizer, self.settings.exclude, after)
 
     def _with_library(self, request: Request) -> Request:
         snapshot = self._library.snapshot
-        if snapshot is None or self.settings.recall != "workspace":
-            return request
+        if snapshot is None or not self.settings.recalls:
+            return replace(request, library=None)
         file = path_of(self.notebooks.file(request.document))
-        return replace(request, library=snapshot.ngrams, library_file=snapshot.numbers.get(file))
+        return replace(request, library=snapshot.ngrams, library_file=self._library.number(file))
 
     def _allows(self, document: Document) -> bool:
         """Whether the settings allow suggestions in `document`."""

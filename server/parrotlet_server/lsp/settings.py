@@ -20,7 +20,7 @@ CONTEXT: dict[str, tuple[Part, ...]] = {
     "all": ("imports", "similar"),
     "auto": ("imports", "similar"),
 }
-"""Parts of other files' text that each value of `Settings.context` stands for; see also `parts`."""
+"""Parts of other files' text that each value of `Settings.context` stands for; see `beside`."""
 
 LONGEST_WAIT = 10_000
 """Milliseconds; the most that `Settings.debounce` may be."""
@@ -120,13 +120,16 @@ class Settings:
         return cls(**chosen), wrong
 
     @property
-    def parts(self) -> tuple[Part, ...]:
-        """Which text of other files a prompt holds.
+    def recalls(self) -> bool:
+        """Whether n-grams of the workspace are wanted and can be used."""
+        return self.recall == "workspace" and self.backend != "openai"
 
-        Beside the workspace's n-grams, passages gain nothing (`parrotlet bench context`).
+    def beside(self, recalls: bool) -> Settings:
+        """The settings where n-grams of the workspace are there, or are not.
+
+        Beside these, passages of other files gain nothing (`parrotlet bench context`).
         """
-        recalls = self.recall == "workspace" and self.backend != "openai"
-        return () if self.context == "auto" and recalls else CONTEXT[self.context]
+        return replace(self, context="off") if self.context == "auto" and recalls else self
 
     def backend_options(self, default_model: str | None) -> BackendOptions:
         """What is to run which model, `default_model` where the user names none."""

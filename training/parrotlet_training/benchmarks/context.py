@@ -231,7 +231,8 @@ class Bench:
         stopping = stopping_at(where, request.multiline)
         mixture = self._loaded.mixture(request, prompt)
         decoded = self._decoder.run(prompt, state, 0, stopping, never, mixture)
-        suggestion, reason = suggestion_of(where, decoded)
+        names = request.library.names if request.library else ()
+        suggestion, reason = suggestion_of(where, decoded, names)
         seconds = time.perf_counter() - start
         text = prompt.rest.decode("utf-8", "replace") + wanted
         target = tokenizer.encode(text)[: backend.context_length - len(prompt.ids)]

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from parrotlet_server.engine import Request
+from parrotlet_server.engine.filters.names import names_in
 from parrotlet_server.engine.recall import MOST_FILES, Ngrams
 from parrotlet_tokenizer import CodeTokenizer
 
@@ -31,6 +32,7 @@ class Neighbours:
             numbers = {path: number for number, path in enumerate([*files][:MOST_FILES])}
             ids = self._tokenizer.encode_batch([files[path] for path in numbers])
             tokens = [np.array(one, np.uint16) for one in ids]
-            self._kept = repository, numbers, Ngrams(enumerate(tokens))
+            names = set[str]().union(*(names_in(files[path]) for path in numbers))
+            self._kept = repository, numbers, Ngrams(enumerate(tokens), names)
         _, numbers, ngrams = self._kept
         return replace(request, library=ngrams, library_file=numbers.get(path))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import keyword
 import re
+from collections.abc import Container
 
 from ..place import Place
 
@@ -19,12 +20,17 @@ _KNOWN = frozenset(
 )
 
 
-def has_unknown_name(place: Place, text: str) -> bool:
+def names_in(text: str) -> set[str]:
+    """All that looks like a name in `text`, which may be anything."""
+    return set(_NAME.findall(text))
+
+
+def has_unknown_name(place: Place, text: str, known: Container[str] = ()) -> bool:
     """Whether the first line of `text` uses a name that stands nowhere near the cursor.
 
-    Names of the text on both sides count as known, attributes and those of imports among them. A
-    line that defines or imports something brings new names by right, and comments and strings hold
-    words, not names.
+    Names of the text on both sides and of `known` count as known, attributes and those of imports
+    among them. A line that defines or imports something brings new names by right, and comments and
+    strings hold words, not names.
     """
     if place.region != "code":
         return False
@@ -38,5 +44,5 @@ def has_unknown_name(place: Place, text: str) -> bool:
     names = {match.group() for match in _NAME.finditer(code) if match.end() > typed} - _KNOWN
     if not names:
         return False
-    around = "\n".join([*place.above, place.line, *place.below])
-    return not names <= set(_NAME.findall(around))
+    names -= names_in("\n".join([*place.above, place.line, *place.below]))
+    return any(name not in known for name in names)

@@ -8,15 +8,16 @@ weights knows none of these; the files' n-grams do, as soon as they are there, w
 
 from .mixture import Mixture
 from .ngrams import LARGEST_VOCABULARY, LONGEST, MOST_FILES, Ngrams, Tokens
-from .paragraphs import Paragraphs, join
+from .paragraphs import LONGEST_PIECE, Paragraphs, pieces
 
 __all__ = [
     "LARGEST_VOCABULARY",
     "LONGEST",
+    "LONGEST_PIECE",
     "MOST_FILES",
     "Mixture",
     "Ngrams",
     "Paragraphs",
     "Tokens",
-    "join",
+    "pieces",
 ]

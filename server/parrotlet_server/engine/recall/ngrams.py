@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,10 +28,16 @@ class Ngrams:
 
     Sorted by the last token, then the one before it and so on, so that the places where the last n
     tokens stood lie side by side whatever n is. It takes 12 bytes a token.
+
+    Attributes:
+        names: that stand in the files.
     """
 
-    def __init__(self, files: Iterable[tuple[int, Tokens]]) -> None:
+    def __init__(
+        self, files: Iterable[tuple[int, Tokens]], names: Collection[str] = frozenset()
+    ) -> None:
         """Of `files`, each with a number of its own, 0 to 65,535."""
+        self.names = names
         keys, nexts, numbers = [], [], []
         for number, tokens in files:
             if len(tokens) < 2:
