@@ -271,7 +271,8 @@ class TestCancelling:
         engine = Engine.load(str(tmp_path / "bundle"), threads=1)
         answers = iter([False] * (asked - 1))
         text = "".join(DOCUMENTS.values()) * 3
-        completion = engine.complete(Request(text, ""), lambda: next(answers, True))
+        request = Request(text, "", recall=False)  # which asks too, for each piece of the text
+        completion = engine.complete(request, lambda: next(answers, True))
         assert completion.reason == "cancelled"
         assert completion.prompt_tokens > 500
         assert completion.evaluated_tokens == CHUNK * (asked - 2)  # the first one: before all work

@@ -147,6 +147,8 @@ class Engine:
         suggestions: list[Suggestion] = []
         reason = ""
         mixture = self.mixture(request, prompt, cancelled)
+        if mixture is None and self._recalls(request):
+            return len(prompt.ids), [], [], "cancelled"
         for decoded in self._decoder.several(prompt, state, keep, stopping, cancelled, mixture):
             answers.append(decoded)
             names = request.library.names if request.library else ()
@@ -163,6 +165,9 @@ class Engine:
         others = sorted(suggestions[1:], key=lambda one: one.score, reverse=True)
         return len(prompt.ids), answers, [*suggestions[:1], *others], reason
 
+    def _recalls(self, request: Request) -> bool:
+        return self._paragraphs is not None and request.recall
+
     def mixture(
         self, request: Request, prompt: Prompt, cancelled: Callable[[], bool] = never
     ) -> Mixture | None:
@@ -170,7 +175,7 @@ class Engine:
 
         None if they shall not, or if `cancelled` says so.
         """
-        if self._paragraphs is None or not request.recall:
+        if self._paragraphs is None or not self._recalls(request):
             return None
         # it begins at a place that moves in steps, so that a key changes only the end
         begin = max(0, len(request.prefix) - NEAR) // LONGEST_PIECE * LONGEST_PIECE
