@@ -132,7 +132,7 @@ def test_an_edit_elsewhere_needs_the_model(prompt):
 
 def test_a_wait_that_is_over_before_its_time_costs_nothing(model):
     """With a long wait, only the last of many keys reaches the model, and those before do not."""
-    with client("--model", model, settings={"debounce": 1500}) as session:
+    with client("--model", model, settings={"debounce": 5000}) as session:
         session.start()
         session.call("parrotlet/statistics")
         typist = Typist(session, TEXT[:START])
