@@ -20,7 +20,7 @@ from parrotlet_server.engine.recall import (
     Paragraphs,
     pieces,
 )
-from parrotlet_server.engine.recall.mixture import LIBRARY, OWN
+from parrotlet_server.engine.recall.mixture import OTHERS, OWN
 from parrotlet_server.engine.recall.ngrams import MOST_LOOKED_AT, Run
 
 VOCABULARY = 9
@@ -77,7 +77,7 @@ def test_a_mixture_is_the_formula_of_its_source(files, own, history, seed):
     logits = np.random.default_rng(seed).normal(size=VOCABULARY).astype(np.float32)
     expected = np.exp(logits.astype(float) - logits.max())
     expected /= expected.sum()
-    for order, weight in LIBRARY.items():
+    for order, weight in OTHERS.items():
         counts = sum((counted(text, history, order) for text in files), Counter())
         expected *= weight / (counts.total() + weight)
         for token, count in counts.items():
@@ -126,7 +126,7 @@ def test_it_stops_when_it_is_told_to(tokenizer):
     assert Paragraphs(tokenizer).run((LONG,), lambda: next(asked)) is None
 
 
-def library(engine, *files):
+def ngrams_of(engine, *files):
     return Ngrams(
         (number, array(engine.tokenizer.encode(text))) for number, text in enumerate(files)
     )
@@ -144,13 +144,13 @@ def text_of(engine, **options):
 
 def test_a_phrase_of_another_file_is_taken_up(engine):
     assert text_of(engine) != CONTINUED
-    assert text_of(engine, library=library(engine, "x = 1\n", PHRASE * 9)) == CONTINUED
+    assert text_of(engine, ngrams=ngrams_of(engine, "x = 1\n", PHRASE * 9)) == CONTINUED
 
 
 def test_the_file_itself_does_not_count_among_the_others(engine):
-    known = library(engine, "x = 1\n", PHRASE * 9)
-    assert text_of(engine, library=known, library_file=1) == text_of(engine)
-    assert text_of(engine, library=known, library_file=0) == CONTINUED
+    known = ngrams_of(engine, "x = 1\n", PHRASE * 9)
+    assert text_of(engine, ngrams=known, file_number=1) == text_of(engine)
+    assert text_of(engine, ngrams=known, file_number=0) == CONTINUED
 
 
 def test_a_phrase_of_the_file_itself_is_taken_up(engine):
@@ -175,8 +175,8 @@ def test_the_rest_of_the_cursors_own_line_does_not_count(engine):
     np.testing.assert_allclose(mixed[2], mixed[0])
 
 
-def test_a_request_is_the_same_with_another_library(engine):
-    one, other = (Request("a", "", library=library(engine, text)) for text in ("a b", "c d"))
+def test_a_request_is_the_same_with_other_ngrams(engine):
+    one, other = (Request("a", "", ngrams=ngrams_of(engine, text)) for text in ("a b", "c d"))
     assert one == other
     assert hash(one) == hash(other)
 
@@ -184,9 +184,9 @@ def test_a_request_is_the_same_with_another_library(engine):
 @given(cut=st.integers(0, len(PHRASE) * 3), plain=st.booleans())
 def test_a_kept_state_and_drafts_change_nothing(engine, bundle, cut, plain):
     text = (PHRASE * 9)[:cut]
-    known = library(engine, PHRASE)
+    known = ngrams_of(engine, PHRASE)
     fresh = Engine(engine.backend, engine.tokenizer, engine.bundle, speculate=not plain)
-    request = Request(text, "", library=known)
+    request = Request(text, "", ngrams=known)
     kept, other = (one.complete(request).suggestion for one in (engine, fresh))
     assert (kept is None) == (other is None)
     if kept is not None and other is not None:
@@ -197,7 +197,7 @@ def test_a_kept_state_and_drafts_change_nothing(engine, bundle, cut, plain):
 def test_a_name_of_the_workspace_is_none_that_the_model_made_up(engine):
     tokens = array(engine.tokenizer.encode(PHRASE * 9))
     plain, told = (
-        engine.complete(Request(ASKED, "", library=Ngrams([(0, tokens)], names))).suggestion
+        engine.complete(Request(ASKED, "", ngrams=Ngrams([(0, tokens)], names))).suggestion
         for names in ((), {"maize", "coarse"})
     )
     assert plain is not None

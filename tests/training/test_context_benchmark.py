@@ -13,7 +13,7 @@ from parrotlet_training.benchmarks.context import VARIANTS, Bench, Place, Table,
 
 from ..support.tiny_model import DOCUMENTS, tiny_bundle
 
-ALONE, LIBRARY = VARIANTS["none"], VARIANTS["library"]
+ALONE, WORKSPACE = VARIANTS["none"], VARIANTS["workspace"]
 FILES = {f"pkg/{path}": text for path, text in DOCUMENTS.items()} | {"pkg/__init__.py": ""}
 TEXT = "from .inventory import Inventory\n\n\n" + DOCUMENTS["shapes.py"]
 
@@ -75,7 +75,7 @@ def test_it_reports(bench):
             table.answers[name].append(bench.ask(place(TEXT, at), parts))
     lines = list(report(table))
     assert lines[0].startswith("3 places of 3 repositories; the file alone: ")
-    assert [line[:16].strip() for line in lines[1:]] == [*list(VARIANTS)[1:], *VARIANTS]
+    assert [line[:18].strip() for line in lines[1:]] == [*list(VARIANTS)[1:], *VARIANTS]
     assert "shown at 3 places" in lines[-1]
 
 
@@ -84,8 +84,10 @@ def test_other_files_n_grams_have_a_say_and_the_files_own_do_not_count_as_theirs
     asked = place(text, text.index("load, safely"), "pkg/crane.py")
     alone = bench.ask(asked, ALONE)
     files = asked.files | {"pkg/crane.py": text}
-    own = bench.ask(replace(asked, repository="own/one", files=files), LIBRARY)
-    known = bench.ask(replace(asked, repository="other/one", files=files | {"a.py": text}), LIBRARY)
+    own = bench.ask(replace(asked, repository="own/one", files=files), WORKSPACE)
+    known = bench.ask(
+        replace(asked, repository="other/one", files=files | {"a.py": text}), WORKSPACE
+    )
     assert known.bits < 0.5 * alone.bits
     assert own.bits > 0.9 * alone.bits
 

@@ -64,7 +64,7 @@ class SuggestionCache:
         below = newline + below
         self._entries[self._count] = _Entry(
             self._count,
-            replace(request, prefix="", suffix="", candidates=1, library=None),
+            replace(request, prefix="", suffix="", candidates=1, ngrams=None),
             request.candidates,
             len(request.prefix),
             request.prefix[-ENDS:],

@@ -151,7 +151,7 @@ class Engine:
             return len(prompt.ids), [], [], "cancelled"
         for decoded in self._decoder.several(prompt, state, keep, stopping, cancelled, mixture):
             answers.append(decoded)
-            names = request.library.names if request.library else ()
+            names = request.ngrams.names if request.ngrams else ()
             suggestion, why = suggestion_of(place, decoded, names)
             if why == "cancelled":
                 return len(prompt.ids), answers, [], why
@@ -185,7 +185,7 @@ class Engine:
         line = request.suffix.find("\n")
         after = clean(request.suffix[line : line + NEAR]) if line >= 0 else ""
         own = self._paragraphs.run((before, after), cancelled)
-        return None if own is None else Mixture(own, request.library, request.library_file)
+        return None if own is None else Mixture(own, request.ngrams, request.file_number)
 
 
 def suggestion_of(

@@ -42,9 +42,9 @@ class Request:
         related: text of other files, the most important last.
         related_tokens: most tokens that it takes of the prompt.
         recall: whether what the text itself repeats has a say beside the model.
-        library: n-grams of other files, which have their say too; None where there are none. It is
+        ngrams: n-grams of other files, which have their say too; None where there are none. It is
             no part of a request's identity.
-        library_file: number of this file in `library`, which then does not count.
+        file_number: of this file in `ngrams`, which then does not count.
     """
 
     prefix: str
@@ -59,8 +59,8 @@ class Request:
     related: tuple[Related, ...] = ()
     related_tokens: int = 256
     recall: bool = True
-    library: Ngrams | None = field(default=None, compare=False, repr=False)
-    library_file: int | None = field(default=None, compare=False)
+    ngrams: Ngrams | None = field(default=None, compare=False, repr=False)
+    file_number: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)

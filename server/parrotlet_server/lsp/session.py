@@ -26,13 +26,13 @@ from .client import Client
 from .context import CrossFile
 from .documents import Document, Documents, Place, path_of, plain, relative_path
 from .exclusion import holds_secrets, is_excluded
-from .library import LATE, SOON, Library
 from .loading import Load, ModelLoader
 from .notebooks import Notebooks
 from .pacing import Pause, Rhythm
 from .settings import SECTION, Settings, inner
 from .usage import Usage
 from .worker import Worker, threads_run
+from .workspace import LATE, SOON, WorkspaceNgrams
 
 logger = logging.getLogger(__name__)
 
@@ -120,7 +120,7 @@ class Session:
         self.loader = ModelLoader(self.client, self.load)
         self.notebooks = Notebooks(self.documents)
         self._context = CrossFile(self.documents, self.notebooks, self.folders)
-        self._library = Library(self.documents, self.folders)
+        self._ngrams = WorkspaceNgrams(self.documents, self.folders)
         self._worker: Worker[Request, Completion | None] = Worker(self._work)
         self._cache = SuggestionCache()
         self._foreseen: set[int] = set()
@@ -213,12 +213,12 @@ class Session:
             recall=self.settings.recall != "off",
         )
         self._look(LATE)
-        request = self._with_library(request)
+        request = self._with_ngrams(request)
         self._stay_idle()
         started = time.monotonic()
-        settings = self.settings.beside(request.library is not None)
+        settings = self.settings.beside(request.ngrams is not None)
         request = await self._context.with_related(request, settings)
-        request = self._with_library(request)  # another model may be there by now
+        request = self._with_ngrams(request)  # another model may be there by now
         known = self._recall(request)
         if known is None and self.settings.debounce == "manual" and not explicit:
             return None  # only what the user has asked for is shown on as it is typed
@@ -261,14 +261,14 @@ class Session:
         """Looks at the workspace's files, unless that was done less than `after` seconds ago."""
         engine = self.loader.engine
         if self.settings.enable and self.settings.recalls and isinstance(engine, Engine):
-            self._library.look(engine.tokenizer, self.settings.exclude, after)
+            self._ngrams.look(engine.tokenizer, self.settings.exclude, after)
 
-    def _with_library(self, request: Request) -> Request:
-        snapshot = self._library.snapshot
+    def _with_ngrams(self, request: Request) -> Request:
+        snapshot = self._ngrams.snapshot
         if snapshot is None or not self.settings.recalls:
-            return replace(request, library=None)
+            return replace(request, ngrams=None)
         file = path_of(self.notebooks.file(request.document))
-        return replace(request, library=snapshot.ngrams, library_file=self._library.number(file))
+        return replace(request, ngrams=snapshot.ngrams, file_number=self._ngrams.number(file))
 
     def _allows(self, document: Document) -> bool:
         """Whether the settings allow suggestions in `document`."""
@@ -288,8 +288,8 @@ class Session:
             "model": self.loader.model or "",
             "loadMilliseconds": round(1000 * self.loader.seconds),
             **asdict(self.counters),
-            "libraryFiles": len(self._library.snapshot.numbers) if self._library.snapshot else 0,
-            "libraryTokens": self._library.snapshot.tokens if self._library.snapshot else 0,
+            "workspaceFiles": len(self._ngrams.snapshot.numbers) if self._ngrams.snapshot else 0,
+            "workspaceTokens": self._ngrams.snapshot.tokens if self._ngrams.snapshot else 0,
             "last": last
             and {
                 "reason": last.reason,
@@ -310,7 +310,7 @@ class Session:
     def close(self, timeout: float) -> bool:
         """Stops all work; whether it stopped within `timeout` seconds."""
         self.usage.flush()
-        self._library.forget()
+        self._ngrams.forget()
         return self._worker.close(timeout) and not threads_run()
 
     def _recall(self, request: Request) -> Found | None:
@@ -435,7 +435,7 @@ class Session:
         self._era += 1
         self._stay_idle()
         self._cache.clear()
-        self._library.forget()
+        self._ngrams.forget()
         self._pause.end()
         self._worker.supersede()
 

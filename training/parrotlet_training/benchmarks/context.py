@@ -48,12 +48,12 @@ class Variant:
     Attributes:
         parts: of other files' text, in the prompt.
         recall: whether the file's own n-grams have a say.
-        library: whether those of the repository's other files have.
+        workspace: whether those of the repository's other files have.
     """
 
     parts: tuple[Part, ...] = ()
     recall: bool = False
-    library: bool = False
+    workspace: bool = False
 
 
 VARIANTS: Mapping[str, Variant] = {
@@ -62,10 +62,10 @@ VARIANTS: Mapping[str, Variant] = {
     "similar": Variant(("similar",)),
     "both": Variant(PARTS),
     "recall": Variant(recall=True),
-    "library": Variant(recall=True, library=True),
-    "library, imports": Variant(("imports",), recall=True, library=True),
-    "library, similar": Variant(("similar",), recall=True, library=True),
-    "all": Variant(PARTS, recall=True, library=True),
+    "workspace": Variant(recall=True, workspace=True),
+    "workspace, imports": Variant(("imports",), recall=True, workspace=True),
+    "workspace, similar": Variant(("similar",), recall=True, workspace=True),
+    "all": Variant(PARTS, recall=True, workspace=True),
 }
 ROOTS = ("", "src", "lib")
 
@@ -191,7 +191,7 @@ class Bench:
     def ask(self, place: Place, variant: Variant) -> Answer:
         """The answer at `place` with what `variant` names."""
         request = replace(place.request, recall=variant.recall)
-        if variant.library:
+        if variant.workspace:
             if self._repository != place.repository:
                 self._repository = place.repository
                 files = {place.repository: place.files}
@@ -231,7 +231,7 @@ class Bench:
         stopping = stopping_at(where, request.multiline)
         mixture = self._loaded.mixture(request, prompt)
         decoded = self._decoder.run(prompt, state, 0, stopping, never, mixture)
-        names = request.library.names if request.library else ()
+        names = request.ngrams.names if request.ngrams else ()
         suggestion, reason = suggestion_of(where, decoded, names)
         seconds = time.perf_counter() - start
         text = prompt.rest.decode("utf-8", "replace") + wanted
@@ -294,12 +294,12 @@ def report(table: Table) -> Iterator[str]:
             continue
         exact, similarity, bits = table.gains(name)
         yield (
-            f"{name:<16} exact {_signed(exact, 100, 1)} points, similarity "
+            f"{name:<18} exact {_signed(exact, 100, 1)} points, similarity "
             f"{_signed(similarity, 1, 3)}, bits per byte {_signed(bits, 1, 3)}"
         )
     for name, answers in table.answers.items():
         yield (
-            f"{name:<16} shown at {sum(one.shown for one in answers)} places; median prompt "
+            f"{name:<18} shown at {sum(one.shown for one in answers)} places; median prompt "
             f"{statistics.median(one.prompt_tokens for one in answers):.0f} tokens, "
             f"{1000 * statistics.median(one.seconds for one in answers):.0f} ms from an empty "
             f"state, {1000 * statistics.median(one.choosing for one in answers):.1f} ms to choose"
@@ -322,7 +322,7 @@ def run(arguments: argparse.Namespace) -> Iterator[str]:
     engine = Engine.load(arguments.model, arguments.threads)
     bench = Bench(engine, arguments.tokens, arguments.open)
     table = Table()
-    asked.sort(key=lambda place: place.repository)  # each library is made once
+    asked.sort(key=lambda place: place.repository)  # the n-grams of each are counted once
     for number, place in enumerate(asked):
         table.groups.append(place.repository)
         names = list(VARIANTS)

@@ -227,7 +227,7 @@ class Editor:
         self.open("parrotlet_replay.py", "import ", "")
         await self.ask()
         deadline = time.monotonic() + _PATIENCE
-        while not (await self.statistics()).libraryFiles:
+        while not (await self.statistics()).workspaceFiles:
             if time.monotonic() > deadline:
                 raise ReplayError(f"the server did not read {self._root} within {_PATIENCE:.0f} s")
             await asyncio.sleep(0.05)

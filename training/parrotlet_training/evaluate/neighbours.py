@@ -35,4 +35,4 @@ class Neighbours:
             names = set[str]().union(*(names_in(files[path]) for path in numbers))
             self._kept = repository, numbers, Ngrams(enumerate(tokens), names)
         _, numbers, ngrams = self._kept
-        return replace(request, library=ngrams, library_file=numbers.get(path))
+        return replace(request, ngrams=ngrams, file_number=numbers.get(path))

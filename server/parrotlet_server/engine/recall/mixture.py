@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .ngrams import LONGEST, Ngrams, Run, Tokens
 
-LIBRARY: Final = {2: 760.0, 3: 100.0, 4: 4.3}
+OTHERS: Final = {2: 760.0, 3: 100.0, 4: 4.3}
 """For each number of agreeing tokens, how many places of other files weigh as much as the model.
 
 Fitted on the places of eleven held-out repositories, told on those of the eleven others:
@@ -28,10 +28,10 @@ class Mixture:
     tokens stood, w of them followed by the token, p becomes (w + b p) / (c + b).
     """
 
-    def __init__(self, own: Tokens, library: Ngrams | None, without: int | None = None) -> None:
-        """Knows `own`, the file's tokens, and `library`, but for the file `without` in it."""
+    def __init__(self, own: Tokens, others: Ngrams | None, without: int | None = None) -> None:
+        """Knows `own`, the file's tokens, and `others`, but for the file `without` in it."""
         self._own = Run(own)
-        self._library = library
+        self._others = others
         self._without = without
 
     def mix(self, logits: NDArray[np.float32], history: Sequence[int]) -> None:
@@ -64,10 +64,10 @@ class Mixture:
     def _found(self, recent: Sequence[int]) -> list[tuple[Tokens, float, float]]:
         """What followed, how many places each of it stands for, and the model's weight beside."""
         found = []
-        if self._library is not None:
-            for order, weight in LIBRARY.items():
+        if self._others is not None:
+            for order, weight in OTHERS.items():
                 if order <= len(recent):
-                    after, places = self._library.following(recent, order, self._without)
+                    after, places = self._others.following(recent, order, self._without)
                     if not len(after):
                         break
                     found.append((after, places, weight))

@@ -90,7 +90,7 @@ class _Terms:
 
 
 @dataclass
-class Library:
+class WorkspaceNgrams:
     """Keeps a `Snapshot` of the workspace in step with its files.
 
     Attributes:

@@ -10,10 +10,10 @@ import time
 import pytest
 from lsprotocol import types
 
-from parrotlet_server.lsp import library
+from parrotlet_server.lsp import workspace
 from parrotlet_server.lsp.documents import Documents
 from parrotlet_server.lsp.files import Files
-from parrotlet_server.lsp.library import LATE, SOON, Library, _nearest, _python_files
+from parrotlet_server.lsp.workspace import LATE, SOON, WorkspaceNgrams, _nearest, _python_files
 
 from ..support.lsp_client import client
 
@@ -46,7 +46,7 @@ def folder(tmp_path):
 
 
 def files_of(session):
-    return session.call("parrotlet/statistics")["libraryFiles"]
+    return session.call("parrotlet/statistics")["workspaceFiles"]
 
 
 def suggested(session, uri):
@@ -96,7 +96,7 @@ def test_what_is_saved_counts_from_then_on(model, folder):
     with client("--model", model, settings={"context": "off"}) as session:
         started(session, folder)
         session.wait_until(lambda: files_of(session) == 4)
-        before = session.call("parrotlet/statistics")["libraryTokens"]
+        before = session.call("parrotlet/statistics")["workspaceTokens"]
         (folder / "shop/more.py").write_text("n = [1, 2, 3]\n", encoding="utf-8")
         (folder / "shop/tests/test_mill.py").unlink()
         uri = (folder / "shop/more.py").as_uri()
@@ -104,7 +104,7 @@ def test_what_is_saved_counts_from_then_on(model, folder):
         def renewed():
             session.notify("textDocument/didSave", {"textDocument": {"uri": uri}})
             now = session.call("parrotlet/statistics")
-            return now["libraryFiles"] == 4 and now["libraryTokens"] != before
+            return now["workspaceFiles"] == 4 and now["workspaceTokens"] != before
 
         session.wait_until(renewed)
         assert session.shut_down() == 0
@@ -157,7 +157,7 @@ def test_a_disk_is_not_walked_to_its_end(tmp_path, monkeypatch):
         (tmp_path / f"f{number:02}").mkdir()
         (tmp_path / f"f{number:02}/a.py").write_text("", encoding="utf-8")
     assert len(walked(tmp_path)) == 20
-    monkeypatch.setattr(library, "MOST_ENTRIES", 25)
+    monkeypatch.setattr(workspace, "MOST_ENTRIES", 25)
     assert len(walked(tmp_path)) == 5
     # what is being worked on is found all the same
     assert f"{tmp_path}/f19/a.py" in walked(tmp_path, texts=[tmp_path / "f19/new.py"])
@@ -169,7 +169,7 @@ def test_a_folder_of_data_does_not_hide_the_others(tmp_path, monkeypatch):
         (tmp_path / name).mkdir()
         for number in range(count):
             (tmp_path / name / f"{number}.py").write_text("", encoding="utf-8")
-    monkeypatch.setattr(library, "MOST_IN_FOLDER", 20)
+    monkeypatch.setattr(workspace, "MOST_IN_FOLDER", 20)
     assert walked(tmp_path) == [f"{tmp_path}/src/{number}.py" for number in range(3)]
 
 
@@ -181,7 +181,6 @@ def test_what_was_built_and_environments_are_none_of_the_workspace(tmp_path):
     assert walked(tmp_path) == [f"{tmp_path}/a.py", f"{tmp_path}/src/build/b.py"]
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a system without named pipes")
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "a.py")
     assert walked(tmp_path) == []
@@ -189,22 +188,22 @@ def test_a_pipe_is_not_waited_for(tmp_path):
 
 
 class Looker:
-    """A library of its own, without a server."""
+    """N-grams of a workspace, without a server."""
 
     def __init__(self, tokenizer, *folders):
         self.documents = Documents()
         self.folders = [folder.as_uri() for folder in folders]
-        self.library = Library(self.documents, lambda: self.folders)
+        self.ngrams = WorkspaceNgrams(self.documents, lambda: self.folders)
         self.tokenizer = tokenizer
 
     def open(self, uri, text):
         self.documents.open(types.TextDocumentItem(uri, "python", 1, text))
 
     async def look(self, exclude=()):
-        self.library._looked = -math.inf
-        self.library.look(self.tokenizer, exclude, SOON)
-        await self.library._task
-        return sorted(path.rpartition("/")[2] for path in self.library.snapshot.numbers)
+        self.ngrams._looked = -math.inf
+        self.ngrams.look(self.tokenizer, exclude, SOON)
+        await self.ngrams._task
+        return sorted(path.rpartition("/")[2] for path in self.ngrams.snapshot.numbers)
 
 
 @pytest.fixture
@@ -224,33 +223,33 @@ def test_other_rules_and_folders_begin_anew(looker, folder):
 
 def test_a_look_under_other_rules_counts_no_more(looker):
     async def run():
-        looker.library.look(looker.tokenizer, (), SOON)
-        looker.library.forget()  # before it has begun
-        await looker.library._task
-        assert looker.library.snapshot is None
+        looker.ngrams.look(looker.tokenizer, (), SOON)
+        looker.ngrams.forget()  # before it has begun
+        await looker.ngrams._task
+        assert looker.ngrams.snapshot is None
         # nor does it hold up the next one
-        looker.library.look(looker.tokenizer, ("generated/",), LATE)
-        await looker.library._task
-        assert len(looker.library.snapshot.numbers) == 2
+        looker.ngrams.look(looker.tokenizer, ("generated/",), LATE)
+        await looker.ngrams._task
+        assert len(looker.ngrams.snapshot.numbers) == 2
 
     asyncio.run(run())
 
 
 def test_a_look_too_soon_is_made_up_for(looker, folder, monkeypatch):
-    monkeypatch.setattr(library, "SOON", 0.2)
+    monkeypatch.setattr(workspace, "SOON", 0.2)
 
     async def run():
-        looker.library.look(looker.tokenizer, (), 0.2)
-        await looker.library._task
+        looker.ngrams.look(looker.tokenizer, (), 0.2)
+        await looker.ngrams._task
         (folder / "more.py").write_text("m = 1\n", encoding="utf-8")
-        looker.library.look(looker.tokenizer, (), LATE)
-        assert looker.library._again is None
-        looker.library.look(looker.tokenizer, (), 0.2)
-        assert looker.library._again is not None
+        looker.ngrams.look(looker.tokenizer, (), LATE)
+        assert looker.ngrams._again is None
+        looker.ngrams.look(looker.tokenizer, (), 0.2)
+        assert looker.ngrams._again is not None
         deadline = time.monotonic() + 10
-        while len(looker.library.snapshot.numbers) != 4 and time.monotonic() < deadline:
+        while len(looker.ngrams.snapshot.numbers) != 4 and time.monotonic() < deadline:
             await asyncio.sleep(0.05)
-        assert len(looker.library.snapshot.numbers) == 4
+        assert len(looker.ngrams.snapshot.numbers) == 4
 
     asyncio.run(run())
 
@@ -258,12 +257,12 @@ def test_a_look_too_soon_is_made_up_for(looker, folder, monkeypatch):
 def test_what_has_not_changed_is_not_read_again(looker, folder):
     async def run():
         await looker.look()
-        before = looker.library.snapshot
+        before = looker.ngrams.snapshot
         await looker.look()
-        assert looker.library.snapshot is before
+        assert looker.ngrams.snapshot is before
         (folder / "shop/mill.py").write_text("x = 1\n", encoding="utf-8")
         await looker.look()
-        assert looker.library.snapshot.tokens < before.tokens
+        assert looker.ngrams.snapshot.tokens < before.tokens
 
     asyncio.run(run())
 
@@ -276,11 +275,11 @@ def test_a_file_counts_once_whatever_leads_to_it(looker, folder):
 
     async def run():
         assert await looker.look() == ["mill.py", "tables.py", "test_mill.py"]
-        number = looker.library.number(str(real))
+        number = looker.ngrams.number(str(real))
         assert number is not None
-        assert looker.library.number(str(folder / "alias.py")) == number
-        assert looker.library.number(str(linked / "shop/mill.py")) == number
-        assert looker.library.number(str(folder / "new.py")) is None
+        assert looker.ngrams.number(str(folder / "alias.py")) == number
+        assert looker.ngrams.number(str(linked / "shop/mill.py")) == number
+        assert looker.ngrams.number(str(folder / "new.py")) is None
 
     asyncio.run(run())
 
@@ -288,13 +287,13 @@ def test_a_file_counts_once_whatever_leads_to_it(looker, folder):
 def test_an_open_document_counts_before_its_file_and_an_older_state_of_it_does_not(looker, folder):
     async def run():
         await looker.look()
-        before = looker.library.snapshot.tokens
+        before = looker.ngrams.snapshot.tokens
         path = (folder / "shop/mill.py").as_posix()
         looker.open(f"git:{path}?ref=HEAD", PHRASE * 20)
         await looker.look()
-        assert looker.library.snapshot.tokens == before
+        assert looker.ngrams.snapshot.tokens == before
         looker.open(f"file://{path}", "x = 1\n")
         await looker.look()
-        assert looker.library.snapshot.tokens < before
+        assert looker.ngrams.snapshot.tokens < before
 
     asyncio.run(run())
