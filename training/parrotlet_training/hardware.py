@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import sys
 import time
 from dataclasses import dataclass
 from typing import Literal
@@ -115,6 +117,32 @@ def this_processor(precision: str) -> Device:
     dtype = torch.bfloat16 if chosen == "bf16" and half else torch.float32
     threads = torch.get_num_threads()
     return Device(f"{threads} processor threads", measured(dtype), _memory(), False, chosen)
+
+
+def has_fast_bf16(device: torch.device) -> bool:
+    """Whether `device` multiplies matrices faster in bfloat16 than in float32."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    amx: bool = torch.cpu._is_amx_tile_supported()
+    return amx and device.type == "cpu"
+
+
+def keep_memory() -> None:
+    """Has glibc keep the memory that this process frees, instead of giving it back at once.
+
+    Large tensors come from `mmap` otherwise, and each step pays for their pages anew: a third of
+    the time of training on a processor with bf16. Does nothing with another C library.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        for option, value in ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, 2**31 - 1), (_TOP_PAD, 2**28)):
+            mallopt(option, value)
+
+
+_MMAP_MAX, _TRIM_THRESHOLD, _TOP_PAD = -4, -1, -2
+"""Of glibc's malloc.h."""
 
 
 def measured(dtype: torch.dtype, size: int = 1024, seconds: float = 0.1) -> float:

@@ -2,7 +2,7 @@
 
 `torch.optim.Muon` iterates in bfloat16, which a CPU without such instructions emulates at a
 hundredth of its speed, and takes GPT-2's fused query/key/value weight for one matrix. This one
-iterates in bfloat16 on a GPU and in float32 elsewhere, and takes fused weights apart.
+iterates in bfloat16 where that is faster and in float32 elsewhere, and takes fused weights apart.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from .hardware import has_fast_bf16
 from .sharding import like, whole
 
 
@@ -77,16 +78,12 @@ class Muon(torch.optim.Optimizer):
         return loss
 
 
-def _computes_bf16(matrix: torch.Tensor) -> bool:
-    return matrix.is_cuda and torch.cuda.is_bf16_supported(including_emulation=False)
-
-
 def orthogonalised(matrix: torch.Tensor, steps: int) -> torch.Tensor:
     """Nearly U Vᵀ of `matrix` = U S Vᵀ: its singular values pulled to about 1.
 
     Quintic Newton-Schulz iteration with the coefficients of Jordan et al. 2024.
     """
-    work = matrix.bfloat16() if _computes_bf16(matrix) else matrix
+    work = matrix.bfloat16() if has_fast_bf16(matrix.device) else matrix
     tall = work.shape[0] > work.shape[1]
     if tall:
         work = work.T

@@ -28,7 +28,7 @@ from .checkpoint import (
     save_checkpoint,
 )
 from .data import TrainingData
-from .hardware import this_device
+from .hardware import keep_memory, this_device
 from .initial import first_weights, tokens_seen
 from .logs import logged
 from .metrics import Metrics, SpikeGuard
@@ -83,6 +83,8 @@ def train(
     with ExitStack() as stack:
         accelerator = open_accelerator(recipe, run / "logs")
         stack.callback(accelerator.end_training)
+        if accelerator.device.type == "cpu":
+            keep_memory()
         tokenizer = CodeTokenizer.load(Path(recipe.data.tokenizer))
         data = TrainingData.open(recipe.data, tokenizer, recipe.model.context, recipe.run.seed)
         if accelerator.is_main_process:

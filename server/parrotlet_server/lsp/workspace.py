@@ -17,10 +17,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 
-import numpy as np
-
 from parrotlet_server.engine.filters.names import names_in
-from parrotlet_server.engine.recall import LARGEST_VOCABULARY, MOST_FILES, Ngrams, Tokens, pieces
+from parrotlet_server.engine.recall import LARGEST_VOCABULARY, MOST_FILES, Ngrams, Tokens, encode
 from parrotlet_tokenizer import CodeTokenizer
 
 from .documents import Documents, below, path_of, plain
@@ -216,16 +214,11 @@ def _read(
             if text is None or len(text) > LARGEST:
                 file = _File(stamps[path], None)
             else:
-                file = _File(stamps[path], _encode(tokenizer, text), frozenset(names_in(text)))
+                file = _File(stamps[path], encode(tokenizer, text), frozenset(names_in(text)))
             time.sleep(time.monotonic() - began)  # half of a processor is left to others
         found[real] = file
         room -= 0 if file.tokens is None else len(file.tokens)
     return found
-
-
-def _encode(tokenizer: CodeTokenizer, text: str) -> Tokens:
-    parts = [np.array(tokenizer.encode(piece), np.uint16) for piece in pieces(text)]
-    return np.concatenate(parts)
 
 
 def _nearest(paths: Iterable[str], texts: Iterable[str]) -> list[str]:

@@ -12,6 +12,7 @@ from parrotlet_server.bundle.manifest import Bundle
 
 from ..evaluate.loading import load_model
 from ..fim import FimOptions
+from ..hardware import keep_memory, this_device
 from ..model import new_optimizers
 from ..objective import Objective
 from ..recipe import (
@@ -67,6 +68,9 @@ class Settings:
 def tokens_per_second(bundle: Bundle, seconds: float = 4.0) -> float:
     """How fast this machine trains `bundle`'s model, by steps whose weights are thrown away."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    half = this_device("auto").precision == "bf16"
+    if device.type == "cpu":
+        keep_memory()
     generator = torch.Generator().manual_seed(0)
     shape = bundle.manifest.architecture
     random = torch.get_rng_state()
@@ -78,7 +82,9 @@ def tokens_per_second(bundle: Bundle, seconds: float = 4.0) -> float:
             size = (ROWS, shape.context_length + 1)
             # low ids come more often, as in text
             ids = torch.rand(size, generator=generator).square() * (shape.vocabulary_size - 32)
-            objective((ids + 32).long().to(device)).backward()
+            with torch.autocast(device.type, torch.bfloat16, enabled=half):
+                loss = objective((ids + 32).long().to(device))
+            loss.backward()
             for optimizer in optimizers:
                 optimizer.step()
                 optimizer.zero_grad()

@@ -185,17 +185,14 @@ class Bench:
         self._decoder = Decoder(self._loaded.backend, Vocabulary(self._loaded.tokenizer))
         self._tokens = tokens
         self._most = most
-        self._repository = ""
-        self._neighbours = Neighbours(engine.tokenizer, {})
+        self._files: dict[str, Mapping[str, str]] = {}
+        self._neighbours = Neighbours(engine.tokenizer, self._files)
 
     def ask(self, place: Place, variant: Variant) -> Answer:
         """The answer at `place` with what `variant` names."""
         request = replace(place.request, recall=variant.recall)
         if variant.workspace:
-            if self._repository != place.repository:
-                self._repository = place.repository
-                files = {place.repository: place.files}
-                self._neighbours = Neighbours(self._loaded.tokenizer, files)
+            self._files[place.repository] = place.files
             request = self._neighbours.beside(request, place.repository, place.path)
         parts = variant.parts
         start = time.perf_counter()

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-import numpy as np
-
 from parrotlet_server.engine import Request
 from parrotlet_server.engine.filters.names import names_in
-from parrotlet_server.engine.recall import MOST_FILES, Ngrams
+from parrotlet_server.engine.recall import MOST_FILES, Ngrams, encode
 from parrotlet_tokenizer import CodeTokenizer
 
 
@@ -30,8 +28,7 @@ class Neighbours:
         if self._kept is None or self._kept[0] != repository:
             files = self._files.get(repository, {})
             numbers = {path: number for number, path in enumerate([*files][:MOST_FILES])}
-            ids = self._tokenizer.encode_batch([files[path] for path in numbers])
-            tokens = [np.array(one, np.uint16) for one in ids]
+            tokens = [encode(self._tokenizer, files[path]) for path in numbers]
             names = set[str]().union(*(names_in(files[path]) for path in numbers))
             self._kept = repository, numbers, Ngrams(enumerate(tokens), names)
         _, numbers, ngrams = self._kept

@@ -8,7 +8,7 @@ weights knows none of these; the files' n-grams do, as soon as they are there, w
 
 from .mixture import Mixture
 from .ngrams import LARGEST_VOCABULARY, LONGEST, MOST_FILES, Ngrams, Tokens
-from .paragraphs import LONGEST_PIECE, Paragraphs, pieces
+from .paragraphs import LONGEST_PIECE, Paragraphs, encode, pieces
 
 __all__ = [
     "LARGEST_VOCABULARY",
@@ -19,5 +19,6 @@ __all__ = [
     "Ngrams",
     "Paragraphs",
     "Tokens",
+    "encode",
     "pieces",
 ]

@@ -43,6 +43,11 @@ def pieces(text: str) -> Iterator[str]:
                 yield lines[at : at + LONGEST_PIECE]
 
 
+def encode(tokenizer: CodeTokenizer, text: str) -> Tokens:
+    """The tokens of `text`, piece by piece, of a vocabulary of at most `LARGEST_VOCABULARY`."""
+    return np.concatenate([np.array(tokenizer.encode(one), np.uint16) for one in pieces(text)])
+
+
 class Paragraphs:
     """Tokenises texts piece by piece, and remembers the pieces."""
 
