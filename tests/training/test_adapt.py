@@ -43,7 +43,14 @@ from parrotlet_training.adapt.code import (
 )
 from parrotlet_training.adapt.corpus import BOUND, OWN, write_corpus
 from parrotlet_training.adapt.merge import SHARES, merge
-from parrotlet_training.adapt.plan import MOST_ROUNDS, ROWS, steps_for, tokens_per_second
+from parrotlet_training.adapt.plan import (
+    MOST_ROUNDS,
+    ROUNDS,
+    ROWS,
+    Settings,
+    steps_for,
+    tokens_per_second,
+)
 from parrotlet_training.corpus.document import Document
 from parrotlet_training.corpus.holdout import is_held_out
 from parrotlet_training.corpus.licences import is_permissive
@@ -261,12 +268,20 @@ def test_too_little_code_says_how_much_there_is(tmp_path, files, message):
 
 def test_steps_come_from_the_minutes_and_from_how_much_code_there_is():
     # an hour at 1,000 tokens a second, of plenty of code
-    steps = steps_for(60, 1000, 1024, 10**9, 0.2, 4.0)
+    bounds = Settings(general_share=0.2, most_general_share=0.6)
+    steps, share = steps_for(60, 1000, 1024, 10**9, 4.0, bounds)
     assert 0.5 * 3_600_000 < steps * ROWS * 1024 < 3_600_000
-    assert steps_for(30, 1000, 1024, 10**9, 0.2, 4.0) == pytest.approx(steps / 2, abs=1)
+    assert share == 0.2
+    half, _ = steps_for(30, 1000, 1024, 10**9, 4.0, bounds)
+    assert half == pytest.approx(steps / 2, abs=1)
+    # where there is time, more general Python is read beside one's own
+    steps, share = steps_for(60, 1000, 1024, 1_000_000, 4.0, bounds)
+    assert 0.2 < share < 0.6
+    assert steps * ROWS * 1024 * 4.0 * (1 - share) == pytest.approx(ROUNDS * 1_000_000, rel=0.1)
     # 100 kB are not read more often than is good, however long there is
-    few = steps_for(10_000, 1000, 1024, 100_000, 0.2, 4.0)
-    assert few * ROWS * 1024 * 4.0 * 0.8 == pytest.approx(MOST_ROUNDS * 100_000, rel=0.1)
+    few, share = steps_for(10_000, 1000, 1024, 100_000, 4.0, bounds)
+    assert share == 0.6
+    assert few * ROWS * 1024 * 4.0 * 0.4 == pytest.approx(MOST_ROUNDS * 100_000, rel=0.1)
 
 
 def test_the_speed_is_measured_and_the_random_state_stays(monkeypatch):

@@ -147,7 +147,7 @@ class Engine:
         suggestions: list[Suggestion] = []
         reason = ""
         mixture = self.mixture(request, prompt, cancelled)
-        if mixture is None and self._recalls(request):
+        if mixture is None and request.recall and self._paragraphs is not None:
             return len(prompt.ids), [], [], "cancelled"
         for decoded in self._decoder.several(prompt, state, keep, stopping, cancelled, mixture):
             answers.append(decoded)
@@ -165,9 +165,6 @@ class Engine:
         others = sorted(suggestions[1:], key=lambda one: one.score, reverse=True)
         return len(prompt.ids), answers, [*suggestions[:1], *others], reason
 
-    def _recalls(self, request: Request) -> bool:
-        return self._paragraphs is not None and request.recall
-
     def mixture(
         self, request: Request, prompt: Prompt, cancelled: Callable[[], bool] = never
     ) -> Mixture | None:
@@ -175,7 +172,7 @@ class Engine:
 
         None if they shall not, or if `cancelled` says so.
         """
-        if self._paragraphs is None or not self._recalls(request):
+        if self._paragraphs is None or not request.recall:
             return None
         # it begins at a place that moves in steps, so that a key changes only the end
         begin = max(0, len(request.prefix) - NEAR) // LONGEST_PIECE * LONGEST_PIECE

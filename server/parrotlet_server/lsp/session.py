@@ -213,11 +213,10 @@ class Session:
             recall=self.settings.recall != "off",
         )
         self._look(LATE)
-        request = self._with_ngrams(request)
         self._stay_idle()
         started = time.monotonic()
-        settings = self.settings.beside(request.ngrams is not None)
-        request = await self._context.with_related(request, settings)
+        counted = self._ngrams.snapshot is not None and self.settings.recalls
+        request = await self._context.with_related(request, self.settings.beside(counted))
         request = self._with_ngrams(request)  # another model may be there by now
         known = self._recall(request)
         if known is None and self.settings.debounce == "manual" and not explicit:

@@ -195,15 +195,15 @@ def _begin(
     sample = [document.content for document in own[:50]]
     tokens = sum(map(len, base.tokenizer.encode_batch(sample)))
     density = sum(len(text.encode()) for text in sample) / max(1, tokens)
-    steps = steps_for(minutes, speed, context, own_bytes, settings.general_share, density)
+    steps, share = steps_for(minutes, speed, context, own_bytes, density, settings)
     train_bytes = int(steps * ROWS * context * density * 1.1)
-    wanted = max(GENERAL_BYTES, 2 * int(settings.general_share * train_bytes))
+    wanted = max(GENERAL_BYTES, 2 * int(share * train_bytes))
     general = list(general_documents(general_sources(), wanted, rated=quality is not None))
     material = divide(own, general)
-    _describe(material, steps, speed, context, density, settings, say)
+    _describe(material, steps, speed, context, density, share, say)
     corpus = work / "corpus"
     work.mkdir(parents=True, exist_ok=True)
-    write_corpus(corpus, material, settings.general_share, train_bytes)
+    write_corpus(corpus, material, share, train_bytes)
     # a copy, so that an interrupted adaptation goes on wherever the model lies by then
     base.tokenizer.save(work / _TOKENIZER, context)
     plan = Plan(identity, steps, _scores(base.folder, corpus))
@@ -219,11 +219,11 @@ def _describe(
     speed: float,
     context: int,
     bytes_per_token: float,
-    settings: Settings,
+    share: float,
     say: Callable[[str], None],
 ) -> None:
     learnt = sum(len(document.content.encode()) for document in material.own)
-    share = settings.general_share if material.general else 0.0
+    share = share if material.general else 0.0
     say(
         f"{len(material.own):,} files to learn, {len(material.held_out):,} kept out to judge by; "
         f"{share:.0%} of what is read is general Python, so that that is not forgotten"

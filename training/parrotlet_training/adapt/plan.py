@@ -28,8 +28,11 @@ from ..recipe import (
 ROWS = 4
 """Rows of a batch: a small one, since time is short and the weights are good already."""
 
+ROUNDS = 6
+"""How often one's own code is to be read; time beyond that goes into more general Python."""
+
 MOST_ROUNDS = 8
-"""How often one's own code is read at most."""
+"""How often it is read at most."""
 
 USED_SHARE = 0.85
 """Of the minutes given, for training; the rest goes into scoring and writing."""
@@ -42,7 +45,8 @@ class Settings:
     """What was found by measurement; see docs/experiments.md.
 
     Attributes:
-        general_share: of general Python in the text that is learnt.
+        general_share: of general Python in the text that is learnt, at least.
+        most_general_share: likewise, where there is time for it.
         optimizer: as in a recipe.
         learning_rate: peak, of AdamW.
         muon_learning_rate: peak, of Muon.
@@ -53,6 +57,7 @@ class Settings:
     """
 
     general_share: float = 0.5
+    most_general_share: float = 0.75
     optimizer: str = "muon"
     learning_rate: float = 2e-3
     muon_learning_rate: float = 2e-3
@@ -68,12 +73,12 @@ class Settings:
 def tokens_per_second(bundle: Bundle, seconds: float = 4.0) -> float:
     """How fast this machine trains `bundle`'s model, by steps whose weights are thrown away."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    half = this_device("auto").precision == "bf16"
     if device.type == "cpu":
         keep_memory()
     generator = torch.Generator().manual_seed(0)
     shape = bundle.manifest.architecture
     random = torch.get_rng_state()
+    half = this_device("auto").precision == "bf16"
     with load_model(str(bundle.folder)) as (model, _):
         objective = Objective(model.to(device), _loss(), compiled=False)
         optimizers = new_optimizers(model, OptimizerOptions(name="muon"), fused=True)
@@ -104,21 +109,31 @@ def _loss() -> LossOptions:
 
 
 def steps_for(
-    minutes: float, speed: float, context: int, own_bytes: int, share: float, bytes_per_token: float
-) -> int:
-    """Batches that fit into `minutes`, or fewer where that would read one's own code too often.
+    minutes: float,
+    speed: float,
+    context: int,
+    own_bytes: int,
+    bytes_per_token: float,
+    settings: Settings,
+) -> tuple[int, float]:
+    """Batches that fit into `minutes`, and the share of general Python in them.
+
+    Fewer batches where they would read one's own code too often.
 
     Args:
         minutes: in all.
         speed: tokens a second.
         context: tokens of a row.
         own_bytes: of one's own code that is learnt.
-        share: of general Python.
         bytes_per_token: of one's own code.
+        settings: bounds of the share.
     """
     tokens = minutes * 60 * USED_SHARE * speed
-    enough = MOST_ROUNDS * own_bytes / (1 - share) / bytes_per_token
-    return max(LEAST_STEPS, int(min(tokens, enough) / (ROWS * context)))
+    own = own_bytes / bytes_per_token
+    most = max(settings.general_share, settings.most_general_share)
+    share = min(max(1 - ROUNDS * own / tokens, settings.general_share), most)
+    enough = MOST_ROUNDS * own / (1 - share)
+    return max(LEAST_STEPS, int(min(tokens, enough) / (ROWS * context))), share
 
 
 def make_recipe(

@@ -182,8 +182,8 @@ def add_adapt_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="try other settings: general_share, optimizer, learning_rate, muon_learning_rate, "
-        "weight_decay",
+        help="try other settings: general_share, most_general_share, optimizer, learning_rate, "
+        "muon_learning_rate, weight_decay",
     )
     parser.add_argument(
         "--work",

@@ -1,0 +1,45 @@
+"""What a training asks of the machine that it runs on."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import torch
+
+from parrotlet_training.hardware import has_fast_bf16
+
+PROGRAM = """
+import resource
+import sys
+import torch
+from parrotlet_training.hardware import keep_memory
+
+if sys.argv[1] == "keep":
+    keep_memory()
+
+def touched():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    torch.ones(32, 1024, 1024)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+touched()
+print(touched())
+"""
+
+
+def faults(word):
+    command = [sys.executable, "-c", PROGRAM, word]
+    return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+def test_freed_memory_is_kept_so_that_no_pages_are_asked_for_again():
+    kept, usual = faults("keep"), faults("give back")
+    # 128 MB anew; where the C library keeps them by itself there is nothing to gain
+    assert kept < 100
+    assert kept <= usual
+
+
+def test_bf16_is_fast_where_the_processor_has_tiles_for_it():
+    assert has_fast_bf16(torch.device("cpu")) == torch.cpu._is_amx_tile_supported()
+    assert not has_fast_bf16(torch.device("meta"))
