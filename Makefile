@@ -113,8 +113,8 @@ evaluate: .venv/dev ## all measures of MODEL=folder on HOLDOUT=corpora/holdout; 
 	$(BIN)/parrotlet evaluate all --corpus $(or $(HOLDOUT),corpora/holdout) --out $(or $(OUT),runs/evaluation) $(if $(MODEL),--model $(MODEL)) $(ARGS)
 
 .PHONY: train
-train: .venv/dev ## train by RECIPE=name-or-file; run again to resume
-	$(BIN)/parrotlet train $(or $(RECIPE),cpu-9m)
+train: .venv/dev ## train by RECIPE=name-or-file; run again to resume; ARGS for options
+	$(BIN)/parrotlet train $(or $(RECIPE),cpu-9m) $(ARGS)
 
 .PHONY: clean
 clean: ## remove what was built, but no corpora and runs

@@ -19,7 +19,7 @@ from tests.support.upload_hub import READER, TOKEN, UploadHub
 
 from parrotlet_server.cli import main
 from parrotlet_training.hub import Patience, Publisher, PushError
-from parrotlet_training.hub.publisher import branch_of
+from parrotlet_training.hub.publisher import MOST_WAITING, branch_of
 
 NAME = "someone/model"
 PATIENT = Patience(first=0.05, longest=0.2, attempt=60, last=120)
@@ -144,7 +144,7 @@ def test_the_training_state_goes_along_when_asked_for(hub, run, start):
     assert hub.branches["main"] == {}
 
 
-def test_the_newest_wins_and_a_pruned_folder_is_sent_all_the_same(hub, run, start):
+def test_a_slow_network_gets_each_checkpoint_though_they_are_pruned_meanwhile(hub, run, start):
     publisher, _ = start()
     folders = {step: checkpoint(run, step) for step in (1, 2, 3)}
     wanted = published(folders[3])
@@ -158,7 +158,7 @@ def test_the_newest_wins_and_a_pruned_folder_is_sent_all_the_same(hub, run, star
     hub.hold = None
     hub.release.set()  # the connection breaks off; the Hub's library tries a second time
     answer = publisher.close(None)
-    assert hub.titles["first-run"] == ["Step 1", "Step 3"]
+    assert hub.titles["first-run"] == ["Step 1", "Step 2", "Step 3"]
     assert hub.branches["first-run"] == wanted
     assert answer == [f"pushed to {hub.address}/{NAME}: step 3"]
 
@@ -227,7 +227,7 @@ def test_a_refused_token_is_said_once_and_no_more_is_tried(
     final = checkpoint(run, 2)
     publisher.offer(final, 2)
     (answer,) = publisher.close(final)
-    assert answer.startswith(f"not pushed to {NAME}: step 2, the final model (")
+    assert answer.startswith(f"not pushed to {NAME}: step 1, step 2, the final model (")
     assert message in answer
     assert "later: parrotlet push" in answer
     assert token not in answer
@@ -241,7 +241,25 @@ def test_a_checkpoint_that_cannot_be_taken_aside_stops_nothing(hub, run, start):
     assert "step 1 will not be pushed, training goes on" in lines.said[0]
     folder = checkpoint(run, 2)
     publisher.offer(folder, 2)
-    assert publisher.close(None) == [f"pushed to {hub.address}/{NAME}: step 2"]
+    pushed, missed = publisher.close(None)
+    assert pushed == f"pushed to {hub.address}/{NAME}: step 2"
+    assert missed.startswith(f"not pushed to {NAME}: step 1; later: parrotlet push")
+
+
+def test_of_too_many_that_wait_the_oldest_makes_way(hub, run, start):
+    publisher, lines = start(patience=Patience(attempt=60, last=1))
+    hub.hang = True
+    folder = checkpoint(run, 1)
+    publisher.offer(folder, 1)
+    assert hub.held.wait(60)
+    for step in range(2, MOST_WAITING + 3):
+        publisher.offer(folder, step)
+    assert lines.said == [f"step 2 is not pushed: more than {MOST_WAITING} wait"]
+    # one on its way, and those that wait
+    assert len(list((run / ".push").iterdir())) == 1 + MOST_WAITING
+    (answer,) = publisher.close(None)
+    assert "step 1, step 2, step 3" in answer
+    assert not (run / ".push").exists()
 
 
 def test_no_token_and_a_malformed_name_are_refused_at_once(run, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -14,6 +15,7 @@ from parrotlet_training.hardware import GPUS, measured, named_device, this_proce
 from parrotlet_training.model import new_model, new_optimizers, parameters
 from parrotlet_training.objective import Objective
 from parrotlet_training.plan import (
+    BYTES_PER_TOKEN,
     Plan,
     activation_bytes,
     flops_per_token,
@@ -190,3 +192,22 @@ def test_what_would_go_wrong_is_said(capsys, tmp_path, monkeypatch):
 def test_the_vocabulary_is_the_tokenizers_where_there_is_one(recipe_file):
     assert vocabulary_of(load_recipe(str(recipe_file))) == (600, True)
     assert vocabulary_of(load_recipe("gpt2", ["data.tokenizer=/nowhere"])) == (16_384, False)
+
+
+def test_it_says_how_often_the_corpus_is_read(recipe_file, tmp_path, capsys):
+    recipe = load_recipe(str(recipe_file))
+    manifest = tmp_path / "corpus.json"
+    words = ["train", str(recipe_file), "--dry-run", "--device", "H100"]
+    words += ["--set", f"data.corpus={tmp_path}"]
+    rows = recipe.data.streams * recipe.optimizer.rows_per_stream
+    for times, warned in ((2.0, False), (40.0, True)):
+        tokens = rows * recipe.model.context * recipe.schedule.steps / times
+        manifest.write_text(json.dumps({"bytes": {"train": round(tokens * BYTES_PER_TOKEN)}}))
+        assert main(words) == 0
+        output = capsys.readouterr().out
+        assert f"it is read {times} times" in output
+        assert ("get more text" in output) == warned
+    for broken in ("{", "[]", '{"bytes": {"train": "many"}}'):
+        manifest.write_text(broken)
+        assert main(words) == 0
+        assert "is read" not in capsys.readouterr().out

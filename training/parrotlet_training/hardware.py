@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -130,15 +131,27 @@ def has_fast_bf16(device: torch.device) -> bool:
 def keep_memory() -> None:
     """Has glibc keep the memory that this process frees, instead of giving it back at once.
 
-    Large tensors come from `mmap` otherwise, and each step pays for their pages anew: a third of
-    the time of training on a processor with bf16. Does nothing with another C library.
+    Large tensors come from `mmap` otherwise, and each step pays for their pages anew. What is kept
+    grows as tensors of many sizes come and go, so `release_memory` is to be called now and then.
+    Does nothing with another C library.
     """
-    if not sys.platform.startswith("linux"):
-        return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    mallopt = _libc("mallopt")
     if mallopt is not None:
-        for option, value in ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, 2**31 - 1), (_TOP_PAD, 2**28)):
+        for option, value in ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, 2**31 - 1), (_TOP_PAD, 2**26)):
             mallopt(option, value)
+
+
+def release_memory() -> None:
+    """Gives back what is free; does nothing with a C library other than glibc."""
+    trim = _libc("malloc_trim")
+    if trim is not None:
+        trim(0)
+
+
+def _libc(name: str) -> Callable[..., int] | None:
+    if not sys.platform.startswith("linux"):
+        return None
+    return getattr(ctypes.CDLL(None), name, None)
 
 
 _MMAP_MAX, _TRIM_THRESHOLD, _TOP_PAD = -4, -1, -2

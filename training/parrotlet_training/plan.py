@@ -6,11 +6,13 @@ corpus nor a GPU.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from parrotlet_tokenizer.train import VOCABULARY_SIZE
 
+from .corpus.manifest import MANIFEST
 from .hardware import Device
 from .recipe import LossOptions, ModelOptions, Recipe
 
@@ -20,6 +22,13 @@ with GPT-2 124M on an H100."""
 
 CPU_MFU = 0.5
 """The same of processors, whose peak is measured and not a data sheet's."""
+
+BYTES_PER_TOKEN = 4.4
+"""Of Python in a vocabulary of 16,384 entries, about."""
+
+MOST_EPOCHS = 4
+"""Up to which text that is read again is worth as much as new, nearly (Muennighoff et al. 2023,
+"Scaling Data-Constrained Language Models", section 5); by 40 it is worth nothing."""
 
 
 @dataclass(frozen=True)
@@ -142,6 +151,13 @@ class Plan:
             )
         if not _there(recipe.data.corpus):
             found.append(f"no corpus in {recipe.data.corpus} yet; the plan does not need it")
+        if size := _train_bytes(Path(recipe.data.corpus)):
+            there = size / BYTES_PER_TOKEN
+            times = self.tokens / there
+            text = f"the corpus has about {_short(there)} tokens: it is read {times:.1f} times"
+            if times > MOST_EPOCHS:
+                text += "; beyond 4 times little is learnt, get more text"
+            found.append(text)
         if recipe.data.streams % self.gpus:
             found.append(
                 f"{recipe.data.streams} streams cannot be shared by {self.gpus} processes: "
@@ -161,6 +177,15 @@ class Plan:
             return ""
         source = "data sheet" if self.device.is_gpu else "measured now"
         return f"; {self.device.peak / 1e12:.3g} TFLOP/s ({source}), MFU {self.mfu:.0%} assumed"
+
+
+def _train_bytes(corpus: Path) -> int | None:
+    """Text that a corpus built here holds to train on; None where there is no such."""
+    try:
+        size = json.loads((corpus / MANIFEST).read_text(encoding="utf-8"))["bytes"]["train"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return size if type(size) is int and size > 0 else None
 
 
 def vocabulary_of(recipe: Recipe) -> tuple[int, bool]:

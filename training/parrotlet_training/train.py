@@ -28,7 +28,7 @@ from .checkpoint import (
     save_checkpoint,
 )
 from .data import TrainingData
-from .hardware import keep_memory, this_device
+from .hardware import keep_memory, release_memory, this_device
 from .initial import first_weights, tokens_seen
 from .logs import logged
 from .metrics import Metrics, SpikeGuard
@@ -46,6 +46,9 @@ from .validation import validate
 
 MOST_SKIPS = 50
 """Steps in a row that fp16 may skip for overflow, which halves the loss's scale each time."""
+
+RELEASE_EVERY = 20
+"""Steps on a processor after which memory that has become free is given back."""
 
 Saved = Callable[[Path, int], None]
 
@@ -85,6 +88,7 @@ def train(
         stack.callback(accelerator.end_training)
         if accelerator.device.type == "cpu":
             keep_memory()
+            stack.callback(release_memory)
         tokenizer = CodeTokenizer.load(Path(recipe.data.tokenizer))
         data = TrainingData.open(recipe.data, tokenizer, recipe.model.context, recipe.run.seed)
         if accelerator.is_main_process:
@@ -191,6 +195,8 @@ def _train(
                 f"rate; {_good(last, run)}"
             )
 
+        if step % RELEASE_EVERY == 0 and accelerator.device.type == "cpu":
+            release_memory()
         now = time.perf_counter()
         speed = batch / (now - started)
         mfu = speed * flops / (device.peak * world) if device.peak else math.nan

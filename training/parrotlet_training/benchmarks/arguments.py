@@ -160,7 +160,7 @@ def add_adapt_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--repositories",
         nargs="+",
-        default=["lepture/authlib", "python/mypy", "pyglet/pyglet"],
+        default=["sissbruecker/linkding", "lepture/authlib", "pysb/pysb"],
         metavar="OWNER/NAME",
         help="of the hold-out, as if they were the user's own (default: %(default)s)",
     )

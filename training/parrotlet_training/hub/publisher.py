@@ -1,8 +1,8 @@
 """Checkpoints go to the Hub while training goes on.
 
-A thread takes the newest checkpoint that waits and sends it, in a process of its own, so that
-nothing that hangs can hold up training or its end. What cannot be sent is tried again later, after
-longer and longer waits; a newer checkpoint takes its place.
+A thread sends one checkpoint after the other, each in a process of its own, so that nothing that
+hangs can hold up training or its end. What cannot be sent is tried again later, after longer and
+longer waits, and those after it wait too.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,6 +29,9 @@ from .failure import PushError, check_name, hub_token
 from .upload import Upload, arguments_of, contents, environment, step_message
 
 FINAL = "the final model"
+MOST_WAITING = 8
+"""Checkpoints; of more the oldest makes way, since each takes room on the disk."""
+
 _ASIDE = ".push"
 
 
@@ -72,7 +76,7 @@ class Publisher:
     """Sends checkpoints of a run to a branch named after it, and the final model to ``main``.
 
     `offer` never waits for the network. It takes the files aside by hard links, so that the
-    checkpoint may be removed while it is on its way. At most one waits beside the one under way.
+    checkpoint may be removed while it is on its way. At most `MOST_WAITING` wait.
     """
 
     def __init__(
@@ -108,13 +112,13 @@ class Publisher:
         shutil.rmtree(self._aside, ignore_errors=True)  # of a run that was killed
         self._change = threading.Condition()
         # all below are read and changed under it
-        self._waiting: _Waiting | None = None
+        self._waiting: deque[_Waiting] = deque()
         self._final: _Waiting | None = None
         self._closing = self._over = False
         self._process: subprocess.Popen[str] | None = None
         self._trouble = ""
-        self._offered: list[str] = []  # the newest step, the final model
-        self._pushed: list[str] = []
+        self._missed: list[str] = []  # in the order in which they were offered
+        self._pushed: list[str] = []  # the newest step, the final model
         self._address = ""
         # a join that Ctrl+C interrupts would take the thread for ended
         self._done = threading.Event()
@@ -122,18 +126,21 @@ class Publisher:
         self._thread.start()
 
     def offer(self, folder: Path, step: int) -> None:
-        """Has the checkpoint in `folder` sent, unless a newer one comes first; returns at once."""
+        """Has the checkpoint in `folder` sent; returns at once."""
         what = f"step {step}"
         with self._change:
-            self._offered = [what]
+            self._missed.append(what)
             ended = self._over or self._closing
         taken = None if ended else self._take(folder, what, self._branch, step_message(step))
         if taken is None:
             return
         with self._change:
-            before, self._waiting = self._waiting, taken
+            self._waiting.append(taken)
+            oldest = self._waiting.popleft() if len(self._waiting) > MOST_WAITING else None
             self._change.notify_all()
-        _remove(before)
+        if oldest is not None:
+            _remove(oldest)
+            self._say(f"{oldest.what} is not pushed: more than {MOST_WAITING} wait")
 
     def close(self, final: Path | None) -> list[str]:
         """Makes a last attempt, for `Patience.last` seconds at most, and ends the thread.
@@ -150,7 +157,7 @@ class Publisher:
             taken = self._take(final, FINAL, "main", message, card=True)
         with self._change:
             self._final, self._closing = taken, True
-            self._offered += [FINAL] if final is not None else []
+            self._missed += [FINAL] if final is not None else []
             busy = not self._over and bool(self._process or self._waiting or taken)
             self._change.notify_all()
         why = f"not done in {self._patience.last:.0f} seconds"
@@ -179,11 +186,11 @@ class Publisher:
         lines = []
         if self._pushed:
             lines.append(f"pushed to {self._address}: {', '.join(self._pushed)}")
-        missed = [what for what in self._offered if what not in self._pushed]
-        if missed:
+        if self._missed:
             options = " --private" * target.private + " --with-state" * target.with_state
+            why = f" ({self._trouble})" if self._trouble else ""
             lines.append(
-                f"not pushed to {target.repo_id}: {', '.join(missed)} ({self._trouble}); "
+                f"not pushed to {target.repo_id}: {', '.join(self._missed)}{why}; "
                 f"later: parrotlet push {shlex.quote(str(self._run))} {target.repo_id}{options}"
             )
         return lines
@@ -224,8 +231,8 @@ class Publisher:
             elif last_attempt or self._over:
                 _remove(item)
             else:
-                self._put_back(item)
                 with self._change:
+                    self._waiting.appendleft(item)
                     self._change.wait_for(lambda: self._closing, wait)
                 wait = min(2 * wait, self._patience.longest)
 
@@ -235,20 +242,10 @@ class Publisher:
             self._change.wait_for(lambda: self._over or self._waiting or self._closing)
             if self._over:
                 return None
-            item = self._waiting or self._final
-            if self._waiting is not None:
-                self._waiting = None
-            else:
-                self._final = None
+            if self._waiting:
+                return self._waiting.popleft()
+            item, self._final = self._final, None
             return item
-
-    def _put_back(self, item: _Waiting) -> None:
-        with self._change:
-            newer = self._waiting is not None
-            if not newer:
-                self._waiting = item
-        if newer:
-            _remove(item)
 
     def _attempt(self, item: _Waiting) -> PushError | None:
         """One upload; notes how it went, and says so where that has changed."""
@@ -267,6 +264,7 @@ class Publisher:
         with self._change:
             healed, self._trouble = bool(self._trouble), ""
             self._address = address
+            self._missed.remove(item.what)
             self._pushed = [*(self._pushed if item.what == FINAL else []), item.what]
         if healed and not self._closing:
             self._say(f"{item.what} pushed")
@@ -323,9 +321,8 @@ def link(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _remove(item: _Waiting | None) -> None:
-    if item is not None:
-        shutil.rmtree(item.upload.folder, ignore_errors=True)
+def _remove(item: _Waiting) -> None:
+    shutil.rmtree(item.upload.folder, ignore_errors=True)
 
 
 class _interruptible:  # noqa: N801
