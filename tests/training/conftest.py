@@ -104,7 +104,8 @@ def whole_run(tmp_path_factory, corpus, tokenizer_folder, forked) -> tuple[Path,
         "loss": {"kind": "sampled", "frequent": 100, "negatives": 100},
         "optimizer": {"name": "muon", "rows_per_stream": 2, "micro_rows": 2},
         "schedule": {"steps": 12, "warmup": 2, "decay": 4},
-        "run": {"evaluate_every": 6, "evaluate_bytes": 4000, "checkpoint_every": 4, "keep": 2},
+        "run": {"evaluate_every": 6, "evaluate_bytes": 4000, "checkpoint_every": 4, "keep": 2}
+        | {"precision": "fp32"},  # runs are held against each other to five digits
     }
     recipe.write_text(yaml.safe_dump(content))
     assert "checkpoint:" in forked.train(recipe, folder / "run")

@@ -49,9 +49,10 @@ def test_schedule_rises_stays_and_falls():
 
 
 @pytest.mark.parametrize("shape", [(8, 32), (32, 8), (16, 16)])
-def test_orthogonalised_has_singular_values_near_one(shape):
+@pytest.mark.parametrize("half", [False, True])
+def test_orthogonalised_has_singular_values_near_one(shape, half):
     matrix = torch.randn(shape, generator=torch.Generator().manual_seed(1))
-    values = torch.linalg.svdvals(orthogonalised(matrix, 5))
+    values = torch.linalg.svdvals(orthogonalised(matrix, 5, half))
     assert values.min() > 0.6
     assert values.max() < 1.3
 

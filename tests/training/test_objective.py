@@ -118,3 +118,24 @@ def test_the_draw_follows_the_random_state_that_checkpoints_hold(seed):
 def test_a_fresh_model_is_near_chance(model, rows):
     loss = sampled(model, frequent=50, negatives=60)(rows)
     assert loss.item() == pytest.approx(math.log(VOCABULARY), abs=0.3)
+
+
+@pytest.mark.parametrize(
+    ("options", "sharded"),
+    [(LossOptions(), False), (LossOptions(), True), (LossOptions(kind="sampled"), False)],
+)
+def test_compiled_it_is_the_same(model, rows, options, sharded):
+    """As a whole, block by block for FSDP, and with a sampled loss outside."""
+    found = []
+    for compiled in (False, True):
+        objective = Objective(model, options, compiled=compiled, sharded=sharded)
+        torch.manual_seed(1)  # of what a sampled loss draws
+        loss = objective(rows)
+        model.zero_grad()
+        loss.backward()
+        gradients = [weight.grad.clone() for weight in model.parameters()]
+        found.append((loss.item(), gradients))
+    (plain, expected), (loss, gradients) = found
+    assert loss == pytest.approx(plain, rel=1e-5)
+    for one, other in zip(gradients, expected, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)

@@ -6,7 +6,9 @@ Ranks are real processes that talk over gloo.
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
+import sys
 
 import pytest
 import torch
@@ -96,6 +98,87 @@ def test_the_launch_of_two_processes_goes_on_with_a_run(one, tmp_path, forked):
     assert done.stdout.count("checkpoint:") == 1  # the others are quiet
     assert done.stderr.count("going on after step 6") == 1
     assert (run / "logs" / "rank-1.log").is_file()
+    assert losses(run) == pytest.approx(losses(reference), abs=1e-5)
+
+
+def test_two_machines_are_launched_as_one_run(one, tmp_path):
+    """As the guide says, once on each machine; here both are this one."""
+    recipe, reference = one
+    run = tmp_path / "run"
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu"]
+    command += ["--num_machines", "2", "--num_processes", "2", "--main_process_ip", "127.0.0.1"]
+    command += ["--main_process_port", str(port), "--mixed_precision", "no"]
+    command += ["--dynamo_backend", "no"]
+    words = ["--module", "parrotlet_server", "train", str(recipe), "--out", str(run), "--set", FULL]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    machines = [
+        subprocess.Popen(
+            [*command, "--machine_rank", str(rank), *words],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in (0, 1)
+    ]
+    outputs = [machine.communicate(timeout=280) for machine in machines]
+    assert [machine.returncode for machine in machines] == [0, 0], outputs
+    assert [output.count("checkpoint:") for output, _ in outputs] == [1, 0]
+    assert losses(run) == pytest.approx(losses(reference), abs=1e-5)
+
+
+COUNTED = """
+import sys
+from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
+from torch.nn.parallel import DistributedDataParallel
+
+calls = 0
+begin = DistributedDataParallel.__init__
+
+def counted(self, *words, **named):
+    def hook(state, bucket):
+        global calls
+        calls += 1
+        return allreduce_hook(state, bucket)
+
+    begin(self, *words, **named)
+    self.register_comm_hook(None, hook)
+
+DistributedDataParallel.__init__ = counted
+from parrotlet_server.cli import main
+code = main(sys.argv[1:])
+print("gradients met", calls, "times")
+sys.exit(code)
+"""
+
+
+def test_gradients_meet_once_a_step_however_many_passes_it_takes(one, tmp_path):
+    recipe, reference = one
+    run = tmp_path / "run"
+    words = ["train", str(recipe), "--out", str(run), "--set", FULL]
+    words += ["--set", "optimizer.micro_rows=1"]  # of two rows a rank
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    places = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", **places}
+    ranks = [
+        subprocess.Popen(
+            [sys.executable, "-c", COUNTED, *words],
+            env={**environment, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in (0, 1)
+    ]
+    for rank in ranks:
+        output, errors = rank.communicate(timeout=280)
+        assert rank.returncode == 0, errors
+        assert "gradients met 12 times" in output
     assert losses(run) == pytest.approx(losses(reference), abs=1e-5)
 
 

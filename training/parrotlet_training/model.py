@@ -37,12 +37,12 @@ def new_model(options: ModelOptions, vocabulary_size: int, seed: int) -> GPT2LMH
 
 
 def new_optimizers(
-    model: nn.Module, options: OptimizerOptions, fused: bool
+    model: nn.Module, options: OptimizerOptions, fused: bool, half: bool = False
 ) -> list[torch.optim.Optimizer]:
     """Optimisers over `model`'s weights; each group carries its peak rate as ``peak``.
 
     Weight decay falls on the blocks' matrices alone. Muon (Jordan et al. 2024) orthogonalises the
-    update of those matrices.
+    update of those matrices, in bf16 if `half` and where that is faster.
     """
     matrices, fused_weights, others = [], [], []
     for name, weight in model.named_parameters():
@@ -68,6 +68,7 @@ def new_optimizers(
                 [{"params": fused_weights, "parts": 3}, {"params": matrices}],
                 lr=options.muon_learning_rate,
                 weight_decay=options.weight_decay,
+                half=half,
             )
         )
     for optimizer in optimizers:

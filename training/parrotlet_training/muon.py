@@ -2,7 +2,8 @@
 
 `torch.optim.Muon` iterates in bfloat16, which a CPU without such instructions emulates at a
 hundredth of its speed, and takes GPT-2's fused query/key/value weight for one matrix. This one
-iterates in bfloat16 where that is faster and in float32 elsewhere, and takes fused weights apart.
+iterates in bfloat16 only where the model is computed in it and that is faster, and takes fused
+weights apart.
 """
 
 from __future__ import annotations
@@ -33,8 +34,9 @@ class Muon(torch.optim.Optimizer):
         momentum: float = 0.95,
         weight_decay: float = 0.1,
         steps: int = 5,
+        half: bool = False,
     ) -> None:
-        """Takes 2-D parameters.
+        """Takes 2-D parameters; iterates in bf16 if `half` and where that is faster.
 
         Raises:
             ValueError: if one has another number of dimensions.
@@ -45,6 +47,7 @@ class Muon(torch.optim.Optimizer):
             "weight_decay": weight_decay,
             "steps": steps,
             "parts": 1,
+            "half": half,
         }
         super().__init__(params, defaults)
         for group in self.param_groups:
@@ -71,19 +74,22 @@ class Muon(torch.optim.Optimizer):
                 weight.mul_(1 - group["lr"] * group["weight_decay"])
                 # an update needs all of its matrix: under FSDP each process gathers it
                 updates = [
-                    0.2 * max(direction.shape) ** 0.5 * orthogonalised(direction, group["steps"])
+                    0.2
+                    * max(direction.shape) ** 0.5
+                    * orthogonalised(direction, group["steps"], group["half"])
                     for direction in whole(ahead).chunk(group["parts"], 1)
                 ]
                 weight.add_(like(torch.cat(updates, 1), weight), alpha=-group["lr"])
         return loss
 
 
-def orthogonalised(matrix: torch.Tensor, steps: int) -> torch.Tensor:
+def orthogonalised(matrix: torch.Tensor, steps: int, half: bool = False) -> torch.Tensor:
     """Nearly U Vᵀ of `matrix` = U S Vᵀ: its singular values pulled to about 1.
 
-    Quintic Newton-Schulz iteration with the coefficients of Jordan et al. 2024.
+    Quintic Newton-Schulz iteration with the coefficients of Jordan et al. 2024; in bf16 if `half`
+    and the device is faster in it.
     """
-    work = matrix.bfloat16() if has_fast_bf16(matrix.device) else matrix
+    work = matrix.bfloat16() if half and has_fast_bf16(matrix.device) else matrix
     tall = work.shape[0] > work.shape[1]
     if tall:
         work = work.T

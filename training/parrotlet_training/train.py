@@ -148,7 +148,7 @@ def _train(
             sharded=sharded,
             checkpointing=recipe.run.gradient_checkpointing,
         ),
-        *new_optimizers(model, options, fused=True),
+        *new_optimizers(model, options, True, accelerator.mixed_precision == "bf16"),
     )
     # their own steps: Accelerate's would update the loss scale once for each
     optimizers: list[torch.optim.Optimizer] = [wrapped.optimizer for wrapped in prepared]

@@ -81,7 +81,7 @@ def tokens_per_second(bundle: Bundle, seconds: float = 4.0) -> float:
     half = this_device("auto").precision == "bf16"
     with load_model(str(bundle.folder)) as (model, _):
         objective = Objective(model.to(device), _loss(), compiled=False)
-        optimizers = new_optimizers(model, OptimizerOptions(name="muon"), fused=True)
+        optimizers = new_optimizers(model, OptimizerOptions(name="muon"), fused=True, half=half)
         done, began = 0, 0.0
         while True:
             size = (ROWS, shape.context_length + 1)
