@@ -262,6 +262,37 @@ def test_of_too_many_that_wait_the_oldest_makes_way(hub, run, start):
     assert not (run / ".push").exists()
 
 
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from parrotlet_training.hub import Publisher
+run = Path(sys.argv[1])
+publisher = Publisher(run, sys.argv[2])
+for step in (1, 2):
+    publisher.offer(run / "checkpoints" / f"step-{step:08d}", step)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_run_had_not_sent_is_sent_by_the_next(hub, run, start):
+    folders = [checkpoint(run, step) for step in (1, 2, 3)]
+    hub.hang = True
+    command = [sys.executable, "-c", KILLED, str(run), NAME]
+    done = subprocess.run(command, env=environment(hub), capture_output=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    hub.hang = False
+    hub.release.set()
+    (run / ".push" / "0123abcd").mkdir()  # taken by half
+    for folder in folders[:2]:
+        shutil.rmtree(folder)  # pruned
+    publisher, _ = start()
+    publisher.offer(folders[2], 3)
+    assert publisher.close(None) == [f"pushed to {hub.address}/{NAME}: step 3"]
+    # the upload that was on its way may have ended by itself
+    assert list(dict.fromkeys(hub.titles["first-run"])) == ["Step 1", "Step 2", "Step 3"]
+    assert not (run / ".push").exists()
+
+
 def test_no_token_and_a_malformed_name_are_refused_at_once(run, monkeypatch):
     with pytest.raises(PushError, match="give owner/name"):
         Publisher(run, "nobody")

@@ -33,6 +33,7 @@ MOST_WAITING = 8
 """Checkpoints; of more the oldest makes way, since each takes room on the disk."""
 
 _ASIDE = ".push"
+_READY = re.compile(r"step-(\d{8,})-[0-9a-f]+")
 
 
 @dataclass(frozen=True)
@@ -109,15 +110,14 @@ class Publisher:
         self._say = say
         self._patience = patience
         self._aside = run / _ASIDE
-        shutil.rmtree(self._aside, ignore_errors=True)  # of a run that was killed
         self._change = threading.Condition()
         # all below are read and changed under it
-        self._waiting: deque[_Waiting] = deque()
+        self._waiting = deque(self._left())
         self._final: _Waiting | None = None
         self._closing = self._over = False
         self._process: subprocess.Popen[str] | None = None
         self._trouble = ""
-        self._missed: list[str] = []  # in the order in which they were offered
+        self._missed = [item.what for item in self._waiting]  # in the order of the offers
         self._pushed: list[str] = []  # the newest step, the final model
         self._address = ""
         # a join that Ctrl+C interrupts would take the thread for ended
@@ -131,7 +131,7 @@ class Publisher:
         with self._change:
             self._missed.append(what)
             ended = self._over or self._closing
-        taken = None if ended else self._take(folder, what, self._branch, step_message(step))
+        taken = None if ended else self._take(folder, what, self._branch, step_message(step), step)
         if taken is None:
             return
         with self._change:
@@ -195,17 +195,41 @@ class Publisher:
             )
         return lines
 
+    def _left(self) -> list[_Waiting]:
+        """What an earlier process had taken aside and not sent before it was killed, in order."""
+        found = []
+        for place in sorted(self._aside.glob("*")):
+            if step := _READY.fullmatch(place.name):
+                number = int(step[1])
+                item = replace(self._template, folder=str(place), message=step_message(number))
+                found.append(_Waiting(f"step {number}", item))
+            else:
+                shutil.rmtree(place, ignore_errors=True)
+        return found
+
     def _take(
-        self, folder: Path, what: str, branch: str, message: str, card: bool = False
+        self,
+        folder: Path,
+        what: str,
+        branch: str,
+        message: str,
+        step: int | None = None,
+        card: bool = False,
     ) -> _Waiting | None:
-        """Links a checkpoint's files into a folder of our own; None, with a line, if that fails."""
-        place = self._aside / secrets.token_hex(4)
+        """Links a checkpoint's files into a folder of our own; None, with a line, if that fails.
+
+        That of a `step` is found again by `_left` if this process is killed.
+        """
+        token = secrets.token_hex(4)
+        place = self._aside / token
         try:
             for file in contents(folder, self._template.with_state):
                 link(file, place / file.relative_to(folder))
             if card and not (place / CARD_FILE).exists():
                 text = checkpoint_card(folder, self._template.repo_id)
                 (place / CARD_FILE).write_text(text, encoding="utf-8")
+            if step is not None:  # it is whole, and says which it is
+                place = place.rename(self._aside / f"step-{step:08d}-{token}")
         except OSError as error:
             shutil.rmtree(place, ignore_errors=True)
             with self._change:
