@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import traceback
@@ -96,17 +97,21 @@ class ForkServer:
         self._process.wait(60)
 
 
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    return port
+
+
 def main() -> None:
     """Reads a job a line; answers with the pids, then with the exit codes."""
-    import socket
-
     from parrotlet_training.train import train  # noqa: F401  all that children need
 
     for line in sys.stdin:
         job = json.loads(line)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port = free_port()
         pids = []
         for rank in range(job["ranks"]):
             pid = os.fork()

@@ -6,7 +6,6 @@ Ranks are real processes that talk over gloo.
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 
@@ -14,6 +13,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.forked_train import free_port
 from transformers import AutoModelForCausalLM
 
 from parrotlet_training.checkpoint import checkpoints, load_checkpoint
@@ -105,12 +105,9 @@ def test_two_machines_are_launched_as_one_run(one, tmp_path):
     """As the guide says, once on each machine; here both are this one."""
     recipe, reference = one
     run = tmp_path / "run"
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     command = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu"]
     command += ["--num_machines", "2", "--num_processes", "2", "--main_process_ip", "127.0.0.1"]
-    command += ["--main_process_port", str(port), "--mixed_precision", "no"]
+    command += ["--main_process_port", str(free_port()), "--mixed_precision", "no"]
     command += ["--dynamo_backend", "no"]
     words = ["--module", "parrotlet_server", "train", str(recipe), "--out", str(run), "--set", FULL]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
@@ -160,10 +157,7 @@ def test_gradients_meet_once_a_step_however_many_passes_it_takes(one, tmp_path):
     run = tmp_path / "run"
     words = ["train", str(recipe), "--out", str(run), "--set", FULL]
     words += ["--set", "optimizer.micro_rows=1"]  # of two rows a rank
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    places = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    places = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", **places}
     ranks = [
         subprocess.Popen(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ctypes
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -105,15 +106,14 @@ def this_device(precision: str) -> Device:
         gpu = gpu_named(found.name)
         if gpu is not None:
             return _of_table(gpu, found.name, found.total_memory, precision)
-        half = torch.cuda.is_bf16_supported(including_emulation=False)
-        chosen = _chosen(precision, half)
+        chosen = _chosen(precision, has_fast_bf16(torch.device("cuda")))
         return Device(found.name, None, found.total_memory, True, chosen)
     return this_processor(precision)
 
 
 def this_processor(precision: str) -> Device:
     """The processors of this machine, whose speed is measured."""
-    half = torch.cpu._is_avx512_bf16_supported()
+    half = has_fast_bf16(torch.device("cpu"))
     chosen = _chosen(precision, half)
     dtype = torch.bfloat16 if chosen == "bf16" and half else torch.float32
     threads = torch.get_num_threads()
@@ -124,21 +124,31 @@ def has_fast_bf16(device: torch.device) -> bool:
     """Whether `device` multiplies matrices faster in bfloat16 than in float32."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    amx: bool = torch.cpu._is_amx_tile_supported()
-    return amx and device.type == "cpu"
+    # without these instructions it is emulated and many times slower
+    native: bool = torch.cpu._is_avx512_bf16_supported()
+    return native and device.type == "cpu"
 
 
-def keep_memory() -> None:
-    """Has glibc keep the memory that this process frees, instead of giving it back at once.
+@contextmanager
+def kept_memory() -> Iterator[None]:
+    """Has glibc keep the memory that is freed inside, instead of giving it back at once.
 
     Large tensors come from `mmap` otherwise, and each step pays for their pages anew. What is kept
-    grows as tensors of many sizes come and go, so `release_memory` is to be called now and then.
-    Does nothing with another C library.
+    grows as tensors of many sizes come and go, so `release_memory` is to be called now and then; it
+    is at the end. Does nothing with another C library.
     """
     mallopt = _libc("mallopt")
-    if mallopt is not None:
-        for option, value in ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, 2**31 - 1), (_TOP_PAD, 2**26)):
+    if mallopt is None:
+        yield
+        return
+    for option, value in _KEEPING.items():
+        mallopt(option, value)
+    try:
+        yield
+    finally:
+        for option, value in _USUAL.items():
             mallopt(option, value)
+        release_memory()
 
 
 def release_memory() -> None:
@@ -154,8 +164,12 @@ def _libc(name: str) -> Callable[..., int] | None:
     return getattr(ctypes.CDLL(None), name, None)
 
 
-_MMAP_MAX, _TRIM_THRESHOLD, _TOP_PAD = -4, -1, -2
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -2, -3, -4
 """Of glibc's malloc.h."""
+
+_KEEPING = {_MMAP_MAX: 0, _TRIM_THRESHOLD: 2**31 - 1, _TOP_PAD: 2**26}
+_USUAL = {_MMAP_MAX: 65536, _MMAP_THRESHOLD: 2**25, _TRIM_THRESHOLD: 2**26, _TOP_PAD: 2**17}
+"""Where glibc's thresholds end by themselves as large blocks are freed."""
 
 
 def measured(dtype: torch.dtype, size: int = 1024, seconds: float = 0.1) -> float:

@@ -22,6 +22,7 @@ from accelerate.utils import (
     gather_object,
 )
 
+from .hardware import has_fast_bf16
 from .recipe import Recipe, RecipeError
 from .sharding import fsdp_plugin
 
@@ -74,10 +75,8 @@ def precision_of(recipe: Recipe) -> str:
         raise RecipeError("run.precision: fp16 is for GPUs; choose bf16, fp32 or auto")
     if asked != "auto":
         return "no" if asked == "fp32" else asked
-    if torch.cuda.is_available():
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "no"
-    # without these instructions, bf16 on a CPU is emulated and many times slower
-    return "bf16" if torch.cpu._is_avx512_bf16_supported() else "no"
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return "bf16" if has_fast_bf16(device) else "no"
 
 
 def open_accelerator(recipe: Recipe, logs: Path) -> Accelerator:

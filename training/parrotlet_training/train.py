@@ -28,7 +28,7 @@ from .checkpoint import (
     save_checkpoint,
 )
 from .data import TrainingData
-from .hardware import keep_memory, release_memory, this_device
+from .hardware import kept_memory, release_memory, this_device
 from .initial import first_weights, tokens_seen
 from .logs import logged
 from .metrics import Metrics, SpikeGuard
@@ -87,8 +87,7 @@ def train(
         accelerator = open_accelerator(recipe, run / "logs")
         stack.callback(accelerator.end_training)
         if accelerator.device.type == "cpu":
-            keep_memory()
-            stack.callback(release_memory)
+            stack.enter_context(kept_memory())
         tokenizer = CodeTokenizer.load(Path(recipe.data.tokenizer))
         data = TrainingData.open(recipe.data, tokenizer, recipe.model.context, recipe.run.seed)
         if accelerator.is_main_process:

@@ -200,7 +200,7 @@ def _begin(
     wanted = max(GENERAL_BYTES, 2 * int(share * train_bytes))
     general = list(general_documents(general_sources(), wanted, rated=quality is not None))
     material = divide(own, general)
-    _describe(material, steps, speed, context, density, share, say)
+    _describe(material, steps, speed, context, density, share if material.general else 0.0, say)
     corpus = work / "corpus"
     work.mkdir(parents=True, exist_ok=True)
     write_corpus(corpus, material, share, train_bytes)
@@ -223,7 +223,6 @@ def _describe(
     say: Callable[[str], None],
 ) -> None:
     learnt = sum(len(document.content.encode()) for document in material.own)
-    share = share if material.general else 0.0
     say(
         f"{len(material.own):,} files to learn, {len(material.held_out):,} kept out to judge by; "
         f"{share:.0%} of what is read is general Python, so that that is not forgotten"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from parrotlet_server.bundle.manifest import Bundle
 
 from ..evaluate.loading import load_model
 from ..fim import FimOptions
-from ..hardware import keep_memory, this_device
+from ..hardware import kept_memory, this_device
 from ..model import new_optimizers
 from ..objective import Objective
 from ..recipe import (
@@ -73,13 +74,12 @@ class Settings:
 def tokens_per_second(bundle: Bundle, seconds: float = 4.0) -> float:
     """How fast this machine trains `bundle`'s model, by steps whose weights are thrown away."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if device.type == "cpu":
-        keep_memory()
+    keeping = kept_memory() if device.type == "cpu" else nullcontext()
     generator = torch.Generator().manual_seed(0)
     shape = bundle.manifest.architecture
     random = torch.get_rng_state()
     half = this_device("auto").precision == "bf16"
-    with load_model(str(bundle.folder)) as (model, _):
+    with keeping, load_model(str(bundle.folder)) as (model, _):
         objective = Objective(model.to(device), _loss(), compiled=False)
         optimizers = new_optimizers(model, OptimizerOptions(name="muon"), fused=True, half=half)
         done, began = 0, 0.0

@@ -188,9 +188,12 @@ class Publisher:
             lines.append(f"pushed to {self._address}: {', '.join(self._pushed)}")
         if self._missed:
             options = " --private" * target.private + " --with-state" * target.with_state
+            missed = self._missed[-MOST_WAITING:]
+            more = len(self._missed) - len(missed)
+            named = f"{more} earlier ones, " * bool(more) + ", ".join(missed)
             why = f" ({self._trouble})" if self._trouble else ""
             lines.append(
-                f"not pushed to {target.repo_id}: {', '.join(self._missed)}{why}; "
+                f"not pushed to {target.repo_id}: {named}{why}; "
                 f"later: parrotlet push {shlex.quote(str(self._run))} {target.repo_id}{options}"
             )
         return lines
@@ -266,10 +269,11 @@ class Publisher:
             self._change.wait_for(lambda: self._over or self._waiting or self._closing)
             if self._over:
                 return None
-            if self._waiting:
-                return self._waiting.popleft()
-            item, self._final = self._final, None
-            return item
+            # the final model first: there may not be time for all
+            if self._final is not None:
+                item, self._final = self._final, None
+                return item
+            return self._waiting.popleft() if self._waiting else None
 
     def _attempt(self, item: _Waiting) -> PushError | None:
         """One upload; notes how it went, and says so where that has changed."""
@@ -289,7 +293,10 @@ class Publisher:
             healed, self._trouble = bool(self._trouble), ""
             self._address = address
             self._missed.remove(item.what)
-            self._pushed = [*(self._pushed if item.what == FINAL else []), item.what]
+            if item.what == FINAL:
+                self._pushed.append(FINAL)
+            else:
+                self._pushed = [item.what, *(one for one in self._pushed if one == FINAL)]
         if healed and not self._closing:
             self._say(f"{item.what} pushed")
         _remove(item)
