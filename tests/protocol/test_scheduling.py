@@ -94,23 +94,30 @@ def test_cancelling_while_the_model_writes(slow):
     slow.send(request)
     slow.reply(request["id"])
     whole = last_run(slow)
-    # how far it is after a while depends on what else the machine does
-    for part in (0.5, 0.6, 0.4, 0.7, 0.3, 0.8):
+    # how far it is after a while, if it is not over by then, depends on what else the machine does
+    for part in (0.5, 0.6, 0.4, 0.7, 0.3, 0.8, 0.2):
         run = cancel_after(slow, part * slow.seconds[request["id"]], SHORT + "d")
-        if run["generatedTokens"]:
+        if run is not None and run["generatedTokens"]:
             break
     assert 0 < run["generatedTokens"] < whole["generatedTokens"]
 
 
 def cancel_after(session, seconds, text):
-    """Cancels a request for the end of `text`; gives the engine's account of its run."""
+    """Cancels a request for the end of `text`; gives the engine's account of its run.
+
+    None if the answer was quicker.
+    """
     cancelled, runs = counted(session, "cancelled"), counted(session, "runs")
     session.open(URI, text)
     request = ask(session, text)
     session.send(request)
     time.sleep(seconds)
     session.notify("$/cancelRequest", {"id": request["id"]})
-    assert session.reply(request["id"])["error"]["code"] == CANCELLED
+    reply = session.reply(request["id"])
+    if "error" not in reply:
+        assert last_run(session)["reason"] != "cancelled"
+        return None
+    assert reply["error"]["code"] == CANCELLED
     # the engine may stop a little later
     session.wait_until(lambda: counted(session, "runs") > runs)
     assert len(session.replies(request["id"])) == 1

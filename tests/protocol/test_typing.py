@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ..support.lsp_client import at, client
+from ..support.lsp_client import at, client, did_change, notification
 from ..support.tiny_model import DOCUMENTS
 
 URI = "file:///shapes.py"
@@ -136,11 +136,15 @@ def test_a_wait_that_is_over_before_its_time_costs_nothing(model):
         session.start()
         session.call("parrotlet/statistics")
         typist = Typist(session, TEXT[:START])
-        requests = []
+        messages = []  # sent in one write, so that no pause of this process is one of the typist
         for key in "def circle":
-            typist.type(key)
+            change = did_change(URI, (typist.cursor, typist.cursor, key))
+            messages.append(notification("textDocument/didChange", change))
+            typist.text += key
             params = asked(typist.cursor)
-            requests.append(session.request("textDocument/inlineCompletion", params))
+            messages.append(session.make_request("textDocument/inlineCompletion", params))
+        session.send(*messages)
+        requests = [message["id"] for message in messages if "id" in message]
         *older, newest = [session.reply(request) for request in requests]
         assert [reply["result"] for reply in older] == [None] * 9
         assert newest["result"][0]["insertText"] == "_area(radius):"
