@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import inspect
+import io
 import json
 import math
 import os
+import re
 import shutil
 import subprocess
 import sys
+import textwrap
 from itertools import pairwise
 from pathlib import Path
 
@@ -78,6 +81,20 @@ def test_a_checkpoint_is_a_plain_hugging_face_folder(whole_run):
     inputs = tokenizer("def f(x):\n", return_tensors="pt")
     output = model.generate(**inputs, max_new_tokens=3, do_sample=False, pad_token_id=0)
     assert output.shape[1] > inputs["input_ids"].shape[1]
+
+
+def test_a_terminal_shows_how_far_it_is(recipe_file, tmp_path, monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    run = tmp_path / "run"
+    train(load_recipe(str(recipe_file)), run)
+    bars = [part for part in terminal.getvalue().split("\r") if "12/12" in part]
+    whole = r"tiny: 100%\|.*12/12 \[\d\d:\d\d<00:00, .*loss=(\S+), tok_s=[\d,]+, MFU=\d+%\]"
+    assert re.search(whole, bars[-1])[1] == f"{losses(run)[-1]:.3f}"
 
 
 def test_it_is_a_function_that_may_be_called_again(recipe_file, tmp_path):
@@ -201,6 +218,20 @@ def test_a_loss_that_leaves_its_course_stops(recipe_file, tmp_path):
     assert int(last.name.removeprefix("step-")) < since
 
 
+def test_what_was_saved_in_a_spike_is_not_called_good(recipe_file, tmp_path):
+    """A run ended in the midst of one; what goes on from there names the checkpoint before."""
+    run = tmp_path / "run"
+    calm = ["schedule.decay=0", "run.evaluate_every=1000", "run.spike_steps=4", "run.keep=1"]
+    good = train(load_recipe(str(recipe_file), [*calm, "schedule.steps=20"]), run)
+    wild = [*calm, "optimizer.learning_rate=3", "run.checkpoint_every=1000"]
+    ended = train(load_recipe(str(recipe_file), [*wild, "schedule.steps=23"]), run)
+    assert losses(run)[-1] > 2 * losses(run)[19]
+    with pytest.raises(DivergedError, match="above its course since step") as caught:
+        train(load_recipe(str(recipe_file), [*wild, "schedule.steps=60"]), run)
+    assert Path(str(caught.value).rpartition("last good checkpoint is ")[2]) == good
+    assert checkpoints(run) == [good, ended]
+
+
 def test_short_memory_names_the_setting_to_lower(recipe_file, tmp_path):
     """A weight of 200 GB is more than the machine gives."""
     recipe = load_recipe(str(recipe_file), ["model.width=131072", "model.layers=1"])
@@ -263,15 +294,15 @@ def test_checkpoints_and_the_final_model_go_to_the_hub(recipe_file, tmp_path):
 
 
 def test_a_model_of_two_million_weights_learns_a_file_by_heart(tmp_path, recipe_file):
-    """It then writes the whole file from its first three tokens on, and ends it."""
+    """It then writes the whole file from its first three tokens on, and ends it.
+
+    It fills half a row to the token, since rows that each begin elsewhere in it are more to learn.
+    """
     from parrotlet_training.corpus.build import build_corpus
     from parrotlet_training.corpus.recipe import CorpusRecipe
     from parrotlet_training.corpus.sources import Folder
 
-    text = (
-        "def area(width, height):\n    return width * height\n\n\n"
-        "def half(size):\n    return size / 2\n"
-    )
+    text = inspect.getsource(textwrap.dedent)
     source = tmp_path / "one"
     source.mkdir()
     (source / "a.py").write_text(text)
@@ -280,21 +311,23 @@ def test_a_model_of_two_million_weights_learns_a_file_by_heart(tmp_path, recipe_
     (out / "data" / "validation-00000.parquet").write_bytes(
         (out / "data" / "train-00000.parquet").read_bytes()
     )
+    tokenizer = CodeTokenizer.load(Path(load_recipe(str(recipe_file)).data.tokenizer))
+    known = [*tokenizer.encode(text), 0]
     overrides = [
         f"data.corpus={out}",
         "data.streams=1",
         "data.fim={rate: 0.0, path_share: 0.0, quality_share: 0.0}",
-        "model={layers: 4, width: 192, heads: 4, context: 64}",
-        "optimizer.name=muon",
-        "schedule={steps: 40, warmup: 5, decay: 25}",
+        f"model={{layers: 4, width: 192, heads: 4, context: {2 * len(known)}}}",
+        "optimizer={name: muon, learning_rate: 3.0e-3, muon_learning_rate: 5.0e-3}",
+        "optimizer.rows_per_stream=1",
+        "schedule={steps: 60, warmup: 5, decay: 40}",
         "run={checkpoint_every: 1000, evaluate_every: 1000}",
     ]
     last = train(load_recipe(str(recipe_file), overrides), tmp_path / "run")
     assert losses(tmp_path / "run")[-1] < 0.1
     model = AutoModelForCausalLM.from_pretrained(last)
     assert model.num_parameters() == pytest.approx(2e6, rel=0.1)
-    tokenizer = CodeTokenizer.load(last)
-    known = [*tokenizer.encode(text), 0]
+    assert CodeTokenizer.load(last).encode(text) == known[:-1]
     start = torch.tensor([known[:3]])
     done = model.generate(start, max_new_tokens=len(known), do_sample=False, pad_token_id=0)[0]
     assert done[: len(known)].tolist() == known

@@ -155,7 +155,7 @@ def test_the_best_checkpoint_outlives_the_others(tmp_path):
         checkpoint_folder(tmp_path, step).mkdir(parents=True)
     for name in (".step-00000002.tmp", "damaged-step-00000003", "damaged-step-00000009"):
         (tmp_path / "checkpoints" / name).mkdir()
-    prune(tmp_path, 2, best_step=1)
+    prune(tmp_path, 2, {checkpoint_folder(tmp_path, 1)})
     left = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
     whole = [f"step-0000000{step}" for step in (1, 3, 4)]
     assert left == ["damaged-step-00000009", *whole]

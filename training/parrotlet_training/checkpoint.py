@@ -10,7 +10,7 @@ import math
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -173,14 +173,14 @@ def load_checkpoint(folder: Path) -> tuple[GPT2LMHeadModel, TrainingState]:
     return model, TrainingState.saved(content)
 
 
-def prune(run: Path, keep: int, best_step: int) -> None:
-    """Removes all but the `keep` newest checkpoints and the one of `best_step`.
+def prune(run: Path, keep: int, also: Container[Path]) -> None:
+    """Removes all but the `keep` newest checkpoints and those of `also`.
 
     What was damaged or left half-written goes too, once `keep` whole ones are newer.
     """
     whole = checkpoints(run)
     for folder in whole[:-keep]:
-        if folder != checkpoint_folder(run, best_step):
+        if folder not in also:
             shutil.rmtree(folder, ignore_errors=True)
     if len(whole) < keep:
         return

@@ -22,6 +22,8 @@ from parrotlet_tokenizer.specials import QUALITY_LEVELS
 
 from .checkpoint import (
     TrainingState,
+    checkpoint_folder,
+    checkpoints,
     load_checkpoint,
     newest_checkpoint,
     prune,
@@ -162,6 +164,9 @@ def _train(
     metrics = Metrics(run, step, first)
     losses = from_first(accelerator, metrics.losses())  # so that all decide the same
     guard = SpikeGuard(recipe.run.spike_deviations, recipe.run.spike_steps, losses)
+    good = last  # that an error names: one saved by a stop may lie in the midst of a spike
+    if guard.high:
+        good = Path(from_first(accelerator, str(_newest_until(run, step - guard.high))))
     facts = _facts(recipe, data, parameters(model), before)
     device = this_device(recipe.run.precision)
     flops = flops_per_token(recipe.model, recipe.loss, tokenizer.vocabulary_size)
@@ -191,7 +196,7 @@ def _train(
         if skipped > (0 if scaler is None else MOST_SKIPS):
             raise DivergedError(
                 f"the loss is {loss} and its gradient {norm} at step {step}: lower the learning "
-                f"rate; {_good(last, run)}"
+                f"rate; {_named(good, run)}"
             )
 
         if step % RELEASE_EVERY == 0 and accelerator.device.type == "cpu":
@@ -221,7 +226,7 @@ def _train(
             raise DivergedError(
                 f"the loss has been far above its course since step {step - guard.high + 1} and is "
                 f"{loss:.3f} now: lower the learning rate, or raise run.spike_deviations; "
-                f"{_good(last, run)}"
+                f"{_named(good, run)}"
             )
 
         final = step == schedule.steps
@@ -258,10 +263,11 @@ def _train(
             facts["evaluation"] = state.evaluation
             folder = _save(run, model, tokenizer, state, facts, optimizers, first)
             last = Path(from_first(accelerator, str(folder)))
+            good = good if guard.high else last
             if first:
                 if saved is not None:
                     saved(last, step)
-                prune(run, recipe.run.keep, state.best_step)
+                prune(run, recipe.run.keep, {good, checkpoint_folder(run, state.best_step)})
         if stopping:
             log.info("stopped after step %d; the same command goes on", step)
             break
@@ -294,8 +300,14 @@ def _gradients(
     return loss
 
 
-def _good(last: Path, run: Path) -> str:
-    return "there is no checkpoint yet" if last == run else f"the last good checkpoint is {last}"
+def _newest_until(run: Path, step: int) -> Path:
+    """The newest checkpoint of `step` or an earlier one; `run` itself if there is none."""
+    older = [one for one in checkpoints(run) if one <= checkpoint_folder(run, step)]
+    return older[-1] if older else run
+
+
+def _named(good: Path, run: Path) -> str:
+    return "there is no good checkpoint" if good == run else f"the last good checkpoint is {good}"
 
 
 def _save(
