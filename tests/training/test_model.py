@@ -51,10 +51,32 @@ def test_schedule_rises_stays_and_falls():
 @pytest.mark.parametrize("shape", [(8, 32), (32, 8), (16, 16)])
 @pytest.mark.parametrize("half", [False, True])
 def test_orthogonalised_has_singular_values_near_one(shape, half):
-    matrix = torch.randn(shape, generator=torch.Generator().manual_seed(1))
-    values = torch.linalg.svdvals(orthogonalised(matrix, 5, half))
+    matrices = torch.randn(3, *shape, generator=torch.Generator().manual_seed(1))
+    scales = torch.tensor([1e-3, 1.0, 1e3])[:, None, None]
+    values = torch.linalg.svdvals(orthogonalised(scales * matrices, 5, half))
     assert values.min() > 0.6
     assert values.max() < 1.3
+
+
+def test_muon_moves_each_matrix_as_if_it_were_alone(monkeypatch):
+    """Whether those of one shape are worked on together, two at a time or one by one."""
+    torch.manual_seed(1)
+    shapes = [(8, 32), (32, 8), (8, 32), (8, 32), (16, 16)]
+    start = [(torch.randn(shape), torch.randn(shape)) for shape in shapes]
+
+    def moved(chosen):
+        weights = [torch.nn.Parameter(weight.clone()) for weight, _ in chosen]
+        for weight, (_, slope) in zip(weights, chosen, strict=True):
+            weight.grad = slope.clone()
+        optimizer = Muon([*weights, torch.nn.Parameter(torch.ones(8, 32))], lr=0.1)
+        for _ in range(3):
+            optimizer.step()
+        return weights
+
+    alone = [moved([one])[0] for one in start]
+    for most in (2**24, 2 * 8 * 32, 1):
+        monkeypatch.setattr("parrotlet_training.muon._TOGETHER", most)
+        torch.testing.assert_close(moved(start), alone)
 
 
 def test_muon_takes_fused_weights_apart():

@@ -8,7 +8,7 @@ weights apart.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
@@ -62,41 +62,71 @@ class Muon(torch.optim.Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            for weight in group["params"]:
-                if weight.grad is None:
-                    continue
-                state = self.state[weight]
-                if not state:
-                    state["momentum"] = torch.zeros_like(weight)
-                mean = state["momentum"]
-                mean.lerp_(weight.grad, 1 - group["momentum"])
-                ahead = weight.grad.lerp(mean, group["momentum"])  # Nesterov
-                weight.mul_(1 - group["lr"] * group["weight_decay"])
+            for weights in _alike(group["params"]):
                 # an update needs all of its matrix: under FSDP each process gathers it
-                updates = [
-                    0.2
-                    * max(direction.shape) ** 0.5
-                    * orthogonalised(direction, group["steps"], group["half"])
-                    for direction in whole(ahead).chunk(group["parts"], 1)
+                directions = [
+                    part
+                    for weight in weights
+                    for part in whole(self._ahead(weight, group["momentum"])).chunk(
+                        group["parts"], 1
+                    )
                 ]
-                weight.add_(like(torch.cat(updates, 1), weight), alpha=-group["lr"])
+                updates = orthogonalised(torch.stack(directions), group["steps"], group["half"])
+                updates *= 0.2 * max(updates.shape[1:]) ** 0.5
+                for weight, parts in zip(
+                    weights, torch.split(updates, group["parts"]), strict=True
+                ):
+                    weight.mul_(1 - group["lr"] * group["weight_decay"])
+                    update = torch.cat(tuple(parts), 1)
+                    weight.add_(like(update, weight), alpha=-group["lr"])
         return loss
 
+    def _ahead(self, weight: torch.Tensor, momentum: float) -> torch.Tensor:
+        """Takes up the gradient of `weight`, and gives where Nesterov's momentum points."""
+        state = self.state[weight]
+        if not state:
+            state["momentum"] = torch.zeros_like(weight)
+        mean: torch.Tensor = state["momentum"]
+        assert weight.grad is not None
+        mean.lerp_(weight.grad, 1 - momentum)
+        return weight.grad.lerp(mean, momentum)
 
-def orthogonalised(matrix: torch.Tensor, steps: int, half: bool = False) -> torch.Tensor:
-    """Nearly U Vᵀ of `matrix` = U S Vᵀ: its singular values pulled to about 1.
+
+_TOGETHER = 2**24
+"""Most elements that are worked on at once: small products alone do not fill a device."""
+
+
+def _alike(weights: Iterable[torch.Tensor]) -> Iterator[list[torch.Tensor]]:
+    """Those with a gradient, by shape, in lists of at most `_TOGETHER` elements or one weight."""
+    shapes: dict[torch.Size, list[torch.Tensor]] = {}
+    for weight in weights:
+        if weight.grad is not None:
+            shapes.setdefault(weight.shape, []).append(weight)
+    for shape, found in shapes.items():
+        count = max(1, _TOGETHER // shape.numel())
+        yield from (found[start : start + count] for start in range(0, len(found), count))
+
+
+def orthogonalised(matrices: torch.Tensor, steps: int, half: bool = False) -> torch.Tensor:
+    """Nearly U Vᵀ of each matrix U S Vᵀ: its singular values pulled to about 1.
 
     Quintic Newton-Schulz iteration with the coefficients of Jordan et al. 2024; in bf16 if `half`
     and the device is faster in it.
+
+    Args:
+        matrices: shape (number, rows, columns).
+        steps: of the iteration.
+        half: see above.
     """
-    work = matrix.bfloat16() if half and has_fast_bf16(matrix.device) else matrix
-    tall = work.shape[0] > work.shape[1]
+    work = matrices.bfloat16() if half and has_fast_bf16(matrices.device) else matrices
+    tall = work.shape[1] > work.shape[2]
     if tall:
-        work = work.T
-    work = work / (work.norm() + 1e-7)
+        work = work.mT
+    work = work / (work.norm(dim=(1, 2), keepdim=True) + 1e-7)
     for _ in range(steps):
-        square = work @ work.T
-        work = torch.addmm(work, -4.7750 * square + 2.0315 * square @ square, work, beta=3.4445)
+        square = torch.bmm(work, work.mT)
+        powers = torch.baddbmm(square, square, square, beta=-4.7750, alpha=2.0315)
+        work = torch.baddbmm(work, powers, work, beta=3.4445)
     if tall:
-        work = work.T
-    return work.to(matrix.dtype)
+        work = work.mT
+    return work.to(matrices.dtype)
