@@ -85,6 +85,7 @@ def test_it_measures_what_is_missing_and_writes_the_card(holdout, tmp_path, task
     card = (bundle / CARD_FILE).read_text()
     assert "measured.keys spared" in card
     assert "## Examples" in card
+    assert "def area_of_rectangle(" in card.partition("## Samples")[2]
 
     # another model's results are no use
     asked = json.loads((out / "asked.json").read_text())

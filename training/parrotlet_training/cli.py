@@ -314,9 +314,10 @@ def _adapt(arguments: argparse.Namespace) -> int:
 
 
 def _register_evaluate(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    from .evaluate.arguments import register
+    from .evaluate.arguments import register, register_sample
 
     register(subparsers, _missing)
+    register_sample(subparsers, _missing)
 
 
 def _register_release(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

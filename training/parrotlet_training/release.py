@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -21,6 +21,9 @@ from .data import text_rows
 from .evaluate.bits import TextScore, score_rows
 from .evaluate.examples import as_they_come, to_markdown
 from .evaluate.loading import ModelError, load_model
+from .evaluate.named import named_model
+from .evaluate.samples import BEGINNINGS, DRAWS, samples
+from .evaluate.samples import to_markdown as to_markdown_of
 
 LICENCE = "Apache-2.0"
 
@@ -79,12 +82,13 @@ def release(checkpoint: Path, folder: Path, corpus: Path, max_bytes: int) -> Rel
 
 
 def write_examples_card(folder: Path) -> None:
-    """Writes the card of the bundle in `folder` anew, with examples of what it suggests.
+    """Writes the card of the bundle in `folder` anew, with examples of what it suggests and writes.
 
     Raises:
         BundleError: if it is damaged.
     """
-    card = model_card(open_bundle(folder).manifest) + "\n" + _examples(folder)
+    parts = [model_card(open_bundle(folder).manifest), _examples(folder), _samples(folder)]
+    card = "\n".join(parts)
     (folder / CARD_FILE).write_text(card, encoding="utf-8")
 
 
@@ -109,4 +113,17 @@ def _examples(folder: Path) -> str:
         "What it suggests, good or bad: the text between ⟦ and ⟧ is the suggestion, as "
         "`parrotlet release` wrote it here.\n\n"
         f"{to_markdown(as_they_come(Engine.load(str(folder))))}\n"
+    )
+
+
+def _samples(folder: Path) -> str:
+    context = open_bundle(folder).manifest.architecture.context_length
+    sampling = replace(DRAWS, max_tokens=min(DRAWS.max_tokens, context // 4))
+    shown = samples(named_model(str(folder)), BEGINNINGS, sampling)
+    return (
+        "## Samples\n\n"
+        "What it writes by itself, always the likeliest token, up to the end of the block or "
+        f"{sampling.max_tokens} tokens (`parrotlet sample`). The beginnings are those that chapter "
+        "10 of *Natural Language Processing with Transformers* gives CodeParrot.\n\n"
+        f"{to_markdown_of(shown)}\n"
     )

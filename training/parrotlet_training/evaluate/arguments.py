@@ -27,6 +27,26 @@ def register(subparsers: Verbs, missing: Needs) -> None:
         parser.set_defaults(run=_run(parser.prog.rpartition(" ")[2], missing))
 
 
+def register_sample(subparsers: Verbs, missing: Needs) -> None:
+    """Adds `sample` to the command line."""
+    parser = subparsers.add_parser("sample", help="print what a model writes after a few prompts")
+    parser.add_argument(
+        "files",
+        nargs="*",
+        type=Path,
+        metavar="FILE",
+        help="Python to go on from, - for standard input (default: five beginnings of functions)",
+    )
+    _add_model(parser)
+    _add_sampling(parser, tokens=96)
+    parser.add_argument(
+        "--whole", action="store_true", help="do not end an answer where its block does"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write them there, too")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write them there, too")
+    parser.set_defaults(run=_run("sample", missing))
+
+
 def _run(measure: str, missing: Needs) -> Callable[[argparse.Namespace], int]:
     def run(arguments: argparse.Namespace) -> int:
         if missing(*_needed(measure, arguments)):
@@ -48,6 +68,8 @@ def _needed(measure: str, arguments: argparse.Namespace) -> tuple[str, ...]:
         return "torch", "transformers", "pyarrow", "rapidfuzz", "tqdm"
     if measure == "memorisation":
         return "pyarrow", "detect_secrets", "tqdm"
+    if measure == "sample":  # the served engine answers, where it can
+        return ("torch", "transformers") if any(arguments.temperature) else ()
     if arguments.reference or arguments.score:
         return ("tqdm",)
     if measure == "infilling" and not any(arguments.temperature):
@@ -205,21 +227,7 @@ def _add_execution(parser: argparse.ArgumentParser, tokens: int) -> None:
         metavar="FILE",
         help="keep the answers there; what it holds already is not asked again",
     )
-    parser.add_argument(
-        "--temperature",
-        type=_temperature,
-        nargs="+",
-        default=[0.0],
-        metavar="T",
-        help="one or several; 0 is greedy (default: 0)",
-    )
-    parser.add_argument(
-        "--samples",
-        type=positive,
-        default=1,
-        metavar="N",
-        help="answers to each task at each temperature above 0 (default: 1)",
-    )
+    _add_sampling(parser, tokens)
     parser.add_argument(
         "--k",
         type=positive,
@@ -227,15 +235,6 @@ def _add_execution(parser: argparse.ArgumentParser, tokens: int) -> None:
         default=[1, 10, 100],
         metavar="K",
         help="of pass@k, as far as there are samples (default: 1 10 100)",
-    )
-    parser.add_argument("--top-p", type=_share, default=0.95, metavar="P", help="default: 0.95")
-    parser.add_argument("--seed", type=int, default=0, help="of the sampling")
-    parser.add_argument(
-        "--max-tokens",
-        type=positive,
-        default=tokens,
-        metavar="N",
-        help="of an answer (default: %(default)s)",
     )
     parser.add_argument(
         "--batch", type=positive, default=16, metavar="N", help="answers at a time (default: 16)"
@@ -255,6 +254,33 @@ def _add_execution(parser: argparse.ArgumentParser, tokens: int) -> None:
     )
     parser.add_argument(
         "--memory", type=positive, default=512, metavar="MIB", help="of a program (default: 512)"
+    )
+
+
+def _add_sampling(parser: argparse.ArgumentParser, tokens: int) -> None:
+    parser.add_argument(
+        "--temperature",
+        type=_temperature,
+        nargs="+",
+        default=[0.0],
+        metavar="T",
+        help="one or several; 0 is greedy (default: 0)",
+    )
+    parser.add_argument(
+        "--samples",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="answers to each prompt at each temperature above 0 (default: 1)",
+    )
+    parser.add_argument("--top-p", type=_share, default=0.95, metavar="P", help="default: 0.95")
+    parser.add_argument("--seed", type=int, default=0, help="of the sampling")
+    parser.add_argument(
+        "--max-tokens",
+        type=positive,
+        default=tokens,
+        metavar="N",
+        help="of an answer (default: %(default)s)",
     )
 
 

@@ -38,6 +38,14 @@ def memorisation(options: argparse.Namespace) -> int:
     return _publish(measure(options), options)
 
 
+def sample(options: argparse.Namespace) -> int:
+    """Runs `parrotlet sample`."""
+    from .samples import run
+
+    print(run(options))
+    return 0
+
+
 def everything(options: argparse.Namespace) -> int:
     """Runs `parrotlet evaluate all`."""
     from .suite import run
