@@ -11,7 +11,7 @@ from parrotlet_server.cli import main
 from parrotlet_server.engine import Engine
 from parrotlet_training.benchmarks.context import VARIANTS, Bench, Place, Table, report
 
-from ..support.tiny_model import DOCUMENTS, tiny_bundle
+from ..support.tiny_model import CONTEXT_LENGTH, DOCUMENTS, tiny_bundle
 
 ALONE, WORKSPACE = VARIANTS["none"], VARIANTS["workspace"]
 FILES = {f"pkg/{path}": text for path, text in DOCUMENTS.items()} | {"pkg/__init__.py": ""}
@@ -56,6 +56,31 @@ def test_text_of_other_files_comes_in(bench):
     assert plain.prompt_tokens < told.prompt_tokens <= plain.prompt_tokens + 64
     like = bench.ask(place(TEXT, at), VARIANTS["similar"])
     assert like.prompt_tokens >= plain.prompt_tokens
+
+
+def test_parts_of_the_files_own_prompt_are_left_out(bench):
+    at = TEXT.index("return side") + 7
+    plain = bench.ask(place(TEXT, at), ALONE)
+    for part in ("suffix", "path"):
+        less = bench.ask(place(TEXT, at), VARIANTS[f"without {part}"])
+        assert less.prompt_tokens < plain.prompt_tokens
+        assert less.bits != plain.bits
+    # this model has learnt no levels
+    same = bench.ask(place(TEXT, at), VARIANTS["without quality"])
+    assert (same.bits, same.prompt_tokens) == (plain.bits, plain.prompt_tokens)
+
+
+def test_the_beginning_of_a_long_file_is_told(bench):
+    top = "import zebra\n\n\ndef graze(field, hours: int) -> int:\n    return hours\n\n\n"
+    filling = "\n\n".join(DOCUMENTS.values()) * 8
+    text = top + filling + "def last(side):\n    return side\n"
+    at = len(text) - len("side\n")
+    long = place(text, at)
+    assert bench._top(long.request).startswith("import zebra\n")
+    told = bench.ask(long, VARIANTS["own top"])
+    assert told.shown
+    assert told.prompt_tokens <= CONTEXT_LENGTH
+    assert not bench.ask(place(TEXT, TEXT.index("return side") + 7), VARIANTS["own top"]).shown
 
 
 def test_the_true_line_is_not_looked_at(bench):

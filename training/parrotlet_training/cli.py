@@ -387,7 +387,9 @@ def _register_bench(subparsers: argparse._SubParsersAction[argparse.ArgumentPars
     typing = subjects.add_parser("typing", help="typing of held-out files: the keys spared")
     add_typing_arguments(typing)
     typing.set_defaults(run=_bench_typing)
-    context = subjects.add_parser("context", help="what text of other files gains, and its cost")
+    context = subjects.add_parser(
+        "context", help="what each part of the prompt gains, and its cost"
+    )
     add_context_arguments(context)
     context.set_defaults(run=_bench_context)
     engine = subjects.add_parser("engine", help="this engine beside llama.cpp and others")

@@ -1,13 +1,15 @@
-"""What the engine knows beside the lines around the cursor: what it gains, and what it costs.
+"""What each part of what the engine knows gains, and what it costs.
 
 At held-out places the engine is asked for the rest of the line several times. First with the prompt
-of the file alone. Then with text of other files in it: definitions that the file imports from its
-repository, passages of other files that are like the lines above the cursor, or both; as the other
-open files count some of the same folder. Then with n-grams beside the model: of the file itself,
-and of all other files of the repository too. And with everything. Told are, each as the paired
-difference to the file alone: exact lines, edit similarity, and bits per byte of the true rest of
-the line, which also show what greedy decoding does not; and the cost, in tokens of the prompt and
-in milliseconds.
+of the file alone. Then without a part of it: the lines below the cursor, the file's path, or the
+token that asks for good code; and with the imports and signatures of the file's own beginning,
+where that is too far above to be read. Then with text of other files in it: definitions that the
+file imports from its repository, passages of other files that are like the lines above the cursor,
+or both; as the other open files count some of the same folder. Then with n-grams beside the model:
+of the file itself, and of all other files of the repository too. And with everything. Told are,
+each as the paired difference to the file alone: exact lines, edit similarity, and bits per byte of
+the true rest of the line, which also show what greedy decoding does not; and the cost, in tokens of
+the prompt and in milliseconds.
 """
 
 from __future__ import annotations
@@ -16,25 +18,30 @@ import argparse
 import math
 import posixpath
 import random
+import re
 import statistics
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from rapidfuzz.distance import Levenshtein
 
 from parrotlet_server.bundle import BundleError
-from parrotlet_server.engine import Completion, Engine, Request, never
+from parrotlet_server.engine import Completion, Engine, Related, Request, never
 from parrotlet_server.engine.context import PARTS, Part, Passage, Sources, choose
+from parrotlet_server.engine.context.choice import CHARACTERS_PER_TOKEN
+from parrotlet_server.engine.context.definitions import definitions
 from parrotlet_server.engine.decode import Decoder
 from parrotlet_server.engine.engine import suggestion_of
 from parrotlet_server.engine.place import Place as Cursor
-from parrotlet_server.engine.prompt import build_prompt
+from parrotlet_server.engine.prompt import Prompt, build_prompt
 from parrotlet_server.engine.stopping import stopping_at
 from parrotlet_server.engine.vocabulary import Vocabulary
+from parrotlet_tokenizer.specials import SPECIAL_TOKENS
 
 from ..evaluate.cursors import CursorError, documents, texts
 from ..evaluate.figures import Figure, difference
@@ -49,15 +56,23 @@ class Variant:
         parts: of other files' text, in the prompt.
         recall: whether the file's own n-grams have a say.
         workspace: whether those of the repository's other files have.
+        without: what is left out of the file's own prompt.
+        top: whether imports and signatures are told that stand above what fits.
     """
 
     parts: tuple[Part, ...] = ()
     recall: bool = False
     workspace: bool = False
+    without: Literal["", "suffix", "path", "quality"] = ""
+    top: bool = False
 
 
 VARIANTS: Mapping[str, Variant] = {
     "none": Variant(),
+    "without suffix": Variant(without="suffix"),
+    "without path": Variant(without="path"),
+    "without quality": Variant(without="quality"),
+    "own top": Variant(top=True),
     "imports": Variant(("imports",)),
     "similar": Variant(("similar",)),
     "both": Variant(PARTS),
@@ -68,6 +83,7 @@ VARIANTS: Mapping[str, Variant] = {
     "all": Variant(PARTS, recall=True, workspace=True),
 }
 ROOTS = ("", "src", "lib")
+_IMPORT = re.compile(r"import |from [\w.]+ import ")
 
 
 @dataclass(frozen=True)
@@ -202,8 +218,11 @@ class Bench:
                 request.prefix, request.suffix, place.path, sources, self._tokens, parts
             )
             request = replace(request, related=related, related_tokens=self._tokens)
+        if variant.top:
+            top = Related(place.path, self._top(request))
+            request = replace(request, related=(top,) * bool(top.text), related_tokens=self._tokens)
         choosing = time.perf_counter() - start
-        completion, bits, size = self._complete(request, place.wanted + "\n")
+        completion, bits, size = self._complete(request, place.wanted + "\n", variant.without)
         suggested = completion.suggestion.text if completion.suggestion else ""
         return Answer(
             suggested == place.wanted,
@@ -216,13 +235,46 @@ class Bench:
             bool(request.related),
         )
 
-    def _complete(self, request: Request, wanted: str) -> tuple[Completion, float, int]:
+    def _prompt(self, request: Request, without: str = "") -> Prompt:
+        if without == "suffix":
+            request = replace(request, suffix="")
+        elif without == "path":
+            request = replace(request, path=None)
+        quality = None if without == "quality" else self._quality
+        length = self._loaded.backend.context_length
+        return build_prompt(self._loaded.tokenizer, request, length, quality)
+
+    def _top(self, request: Request) -> str:
+        """Imports and signatures of the beginning of the file that the prompt has no room for."""
+        tokenizer, prompt = self._loaded.tokenizer, self._prompt(request)
+        last = max(
+            (at for at, one in enumerate(prompt.ids) if one < len(SPECIAL_TOKENS)), default=0
+        )
+        shown = len(tokenizer.decode(prompt.ids[last + 1 :])) + len(
+            prompt.rest.decode(errors="replace")
+        )
+        hidden = request.prefix[: max(0, len(request.prefix) - shown)]
+        lines = [f"{line}\n" for line in hidden.split("\n") if _IMPORT.match(line)]
+        left = self._tokens * CHARACTERS_PER_TOKEN
+        told: list[str] = []
+        # what is nearest to the cursor counts most; imports stand first all the same
+        for text in [*lines, *reversed(definitions(hidden).values())]:
+            if len(text) <= left:
+                told.append(text)
+                left -= len(text)
+        known = set(lines)
+        imports = [text for text in told if text in known]
+        return "".join([*imports, *reversed(told[len(imports) :])])
+
+    def _complete(
+        self, request: Request, wanted: str, without: str
+    ) -> tuple[Completion, float, int]:
         """The completion from an empty state, bits of `wanted`, and bytes that they are of.
 
         The piece of the text before the cursor that the engine takes back is among both.
         """
         backend, tokenizer = self._loaded.backend, self._loaded.tokenizer
-        prompt = build_prompt(tokenizer, request, backend.context_length, self._quality)
+        prompt = self._prompt(request, without)
         state, where = backend.new_state(), Cursor.of(request)
         start = time.perf_counter()
         stopping = stopping_at(where, request.multiline)
