@@ -207,7 +207,6 @@ def _as_json(completion: Completion) -> dict[str, object]:
         "passes": completion.passes,
         "draftedTokens": completion.drafted_tokens,
         "acceptedTokens": completion.accepted_tokens,
-        "rereadTokens": completion.reread_tokens,
         "milliseconds": round(1000 * completion.seconds, 1),
     }
 

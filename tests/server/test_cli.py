@@ -351,7 +351,6 @@ def test_complete_as_json(capsys, inventory, model, tmp_path):
         "passes": expected.passes,
         "draftedTokens": expected.drafted_tokens,
         "acceptedTokens": expected.accepted_tokens,
-        "rereadTokens": expected.reread_tokens,
     }
 
 

@@ -23,11 +23,6 @@ CHUNK = 64
 LEAST_PROBABILITY = 0.01
 """Of the first token of another suggestion; less likely ones are hardly ever wanted."""
 
-NEAR_TIE = 0.05
-"""Standard deviations of the logits. A pass over several rows adds its sums in another order than
-passes over one, and the rounding of activations to 8 bits makes more of it. Where that was seen to
-turn a choice, the two likeliest tokens lay up to 0.03 apart; this leaves room."""
-
 Logits = NDArray[np.float32]
 
 
@@ -45,8 +40,6 @@ class Decoded:
         passes: runs of the model for what was written, the one that ends the prompt among them.
         drafted: tokens of drafts that were read.
         accepted: of these, those that the model wrote itself.
-        reread: tokens that were read once more to decide between two that were nearly tied; their
-            passes are not counted above.
     """
 
     text: str = ""
@@ -58,7 +51,6 @@ class Decoded:
     passes: int = 0
     drafted: int = 0
     accepted: int = 0
-    reread: int = 0
 
     def score(self, text: str) -> float:
         """Mean log-probability of the tokens that wrote `text`, the beginning of the answer."""
@@ -182,10 +174,6 @@ class _Writing:
         # choose from.
         self._rows: Logits = np.empty((0, 0), dtype=np.float32)
         self._at = 0
-        # Where the first pass began that had a draft: from there on the state is not to the bit
-        # that of plain decoding.
-        self._drafted_from: int | None = None
-        self._spread: float | None = None  # of the logits; it hardly changes in an answer
 
     def read(self, keep: int, decoded: Decoded, cancelled: Callable[[], bool]) -> bool:
         """Reads the prompt, and a first draft with its end; False if it was cancelled."""
@@ -206,10 +194,6 @@ class _Writing:
         """Goes on with `decoded` until it is over or cancelled."""
         while not cancelled():
             logits = self._mixed(self._rows[self._at], decoded)
-            if self._drafted_from is not None and self._nearly_tied(logits):
-                if not self._read_again(decoded, cancelled):
-                    return
-                logits = self._mixed(self._rows[0], decoded)
             token, value = self._choose(logits)
             if self.fork is None and len(self._vocabulary.bytes[token]) > len(self._rest):
                 before, values = list(decoded.tokens), list(decoded.log_probabilities)
@@ -228,9 +212,6 @@ class _Writing:
         """Another answer, which has `token` at `fork`."""
         decoded = Decoded()
         self._rest, self._written, self._shown = self._prompt.rest, b"", 0
-        kept = len(self._prompt.ids) + len(fork.before)
-        if self._drafted_from is not None and self._drafted_from >= kept:
-            self._drafted_from = None
         if self._lookup:
             self._lookup.cut(len(self._prompt.ids))
         for one, its in zip(fork.before, fork.log_probabilities, strict=True):
@@ -267,39 +248,6 @@ class _Writing:
         best = int(logits.argmax())
         value = -float(np.log(np.exp(logits - logits[best]).sum()))
         return (int(allowed[best]) if self._rest else best), value
-
-    def _nearly_tied(self, logits: Logits) -> bool:
-        """Whether plain decoding, from the same state, might have chosen another token."""
-        if self._spread is None:
-            self._spread = float(logits.std())
-        if self._rest:
-            logits = logits[self._vocabulary.continuing(self._rest)]
-        else:
-            self._vocabulary.ban_specials(logits)
-        # the largest is set aside and put back: np.partition takes many times as long
-        best = int(logits.argmax())
-        first, logits[best] = float(logits[best]), -np.inf
-        second, logits[best] = float(logits.max()), first
-        return first - second < NEAR_TIE * self._spread
-
-    def _read_again(self, decoded: Decoded, cancelled: Callable[[], bool]) -> bool:
-        """Reads what passes with drafts have read as plain decoding does; False if cancelled.
-
-        The draft that was being followed is dropped.
-        """
-        assert self._drafted_from is not None
-        prompt, written = self._prompt.ids, decoded.tokens
-        total = len(prompt) + len(written)
-        at, self._drafted_from = self._drafted_from, None
-        while at < total:
-            if cancelled():
-                return False
-            step = prompt[at:] or written[at - len(prompt) : at - len(prompt) + 1]
-            self._rows = self._backend.evaluate_rows(self._state, at, step, 1)
-            at += len(step)
-            decoded.reread += len(step)
-        self._draft, self._at = [], 0
-        return True
 
     def _take(self, token: int, value: float, decoded: Decoded) -> bool:
         """Adds `token` to the answer; whether that ends it."""
@@ -343,8 +291,6 @@ class _Writing:
             self._state, keep, [*tokens, *draft], 1 + len(draft)
         )
         self._draft, self._at = draft, 0
-        if draft and self._drafted_from is None:
-            self._drafted_from = keep
         decoded.passes += 1
         decoded.drafted += len(draft)
 

@@ -126,7 +126,6 @@ class Engine:
             passes=sum(answer.passes for answer in answers),
             drafted_tokens=sum(answer.drafted for answer in answers),
             accepted_tokens=sum(answer.accepted for answer in answers),
-            reread_tokens=sum(answer.reread for answer in answers),
         )
 
     def _decode(

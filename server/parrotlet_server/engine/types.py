@@ -99,7 +99,6 @@ class Completion:
         passes: runs of the model for what it wrote, fewer than tokens where drafts were right.
         drafted_tokens: tokens of drafts out of the text that the model read.
         accepted_tokens: of these, those that were what the model writes.
-        reread_tokens: read a second time, since drafts had left two tokens nearly tied.
     """
 
     suggestion: Suggestion | None
@@ -112,4 +111,3 @@ class Completion:
     passes: int = 0
     drafted_tokens: int = 0
     accepted_tokens: int = 0
-    reread_tokens: int = 0
