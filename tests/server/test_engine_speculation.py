@@ -3,6 +3,7 @@
 import re
 
 import numpy as np
+import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -112,6 +113,26 @@ def test_each_row_is_the_same_to_the_bit_whatever_it_is_read_with(rounded, seed,
     again = data.draw(st.integers(0, size - 1))
     assert (backend.evaluate(state, again, tokens[again : again + 1]) == whole[again]).all()
     assert state.tokens == tokens[: again + 1]
+
+
+def test_a_graph_without_second_rows_still_runs(rounded, tmp_path):
+    """As bundles of earlier versions have it."""
+    model = onnx.load(rounded.model_file)
+    for node in model.graph.node:
+        if "attention_rows" in node.input:
+            node.op_type = "Identity"
+            del node.input[1:], node.attribute[:]
+    [rows] = [one for one in model.graph.input if one.name == "attention_rows"]
+    model.graph.input.remove(rows)
+    onnx.save(model, tmp_path / "model.onnx")
+    old, new = (OnnxBackend(f, threads=1) for f in (tmp_path / "model.onnx", rounded.model_file))
+    tokens = np.random.default_rng(1).integers(32, 400, 30).tolist()
+    whole = new.evaluate_rows(new.new_state(), 0, tokens, 30).copy()
+    assert (old.evaluate_rows(old.new_state(), 0, tokens, 30) == whole).all()
+    state = old.new_state()
+    rows = [old.evaluate(state, at, [token]).copy() for at, token in enumerate(tokens)]
+    np.testing.assert_allclose(rows, whole, atol=0.5 * whole.std())
+    assert (np.array(rows) != whole).any()  # what the second row is for
 
 
 def test_drafts_do_not_change_a_bit_at_8_bits(rounded):

@@ -85,6 +85,8 @@ class OnnxBackend:
             raise BundleError(f"{model} does not load: {reason}") from error
         shapes = {value.name: value.shape for value in self._session.get_inputs()}
         outputs = {value.name: value.shape for value in self._session.get_outputs()}
+        # older graphs take no second row (see `bundle.graph`); theirs differ in the last bits
+        self._pairs = "attention_rows" in shapes
         past = [shape for name, shape in shapes.items() if name.startswith("past_")]
         try:
             self.context_length = int(shapes["past_key.0"][2])
@@ -110,31 +112,28 @@ class OnnxBackend:
         """See `Backend.evaluate_rows`."""
         assert isinstance(state, OnnxState)
         check_evaluation(self, state, keep, tokens, rows)
-        begin, end = keep, keep + len(tokens)
-        ids = [*tokens]
-        if len(ids) == 1:
-            # One row alone takes other ways through the runtime, whose sums differ in the last bit;
-            # rounding activations to 8 bits makes up to 7 % of the logits' spread of that. Beside
-            # another row each comes out to the bit as among any number: so the text does not hang
-            # on what was drafted or kept, or on how a prompt was cut. The other one is the token
-            # before it, read again as it was; at the beginning it is a copy, which is forgotten.
-            begin = max(0, keep - 1)
-            ids = [*state.tokens[begin:keep], *ids] if keep else ids * 2
-        total, last = begin + len(ids), end - begin
-        del state.tokens[begin:]
+        new, total = len(tokens), keep + len(tokens)
+        del state.tokens[keep:]
+        feeds = {
+            "input_ids": np.asarray(tokens, dtype=np.int64),
+            "position_ids": np.arange(keep, total, dtype=np.int64),
+            "logit_idx": np.arange(new - rows, new, dtype=np.int64),
+        }
+        if self._pairs:
+            # at the very end of the context there is no room for the second one
+            twice = new == 1 and total < self.context_length
+            rows_read = [0, 0] if twice else range(new)
+            feeds["attention_rows"] = np.array(rows_read, dtype=np.int64)
+            total += twice
+        feeds["seqlens_k"] = np.array([total - 1], dtype=np.int32)
+        feeds["total_sequence_length"] = np.array(total, dtype=np.int32)
         binding = state.binding
-        for name, value in (
-            ("input_ids", np.asarray(ids, dtype=np.int64)),
-            ("position_ids", np.arange(begin, total, dtype=np.int64)),
-            ("seqlens_k", np.array([total - 1], dtype=np.int32)),
-            ("total_sequence_length", np.array(total, dtype=np.int32)),
-            ("logit_idx", np.arange(last - rows, last, dtype=np.int64)),
-        ):
+        for name, value in feeds.items():
             binding.bind_cpu_input(name, value)
         # A bound output keeps its first shape, so this one is bound anew.
         binding.bind_output("logits", "cpu")
         self._session.run_with_iobinding(binding)
-        state.tokens.extend(ids[:last])
+        state.tokens.extend(tokens)
         # Bound after the buffers of the state, hence last.
         logits: NDArray[np.float32] = binding.get_outputs()[-1].numpy()
         return logits

@@ -1,11 +1,13 @@
 """A GPT-2 as an ONNX graph, written operator by operator, and its weights read back.
 
-Inputs, with S new tokens and R rows of logits wanted::
+Inputs, with S new tokens, T rows for the attention and R rows of logits wanted::
 
     input_ids              int64    (S)         the new tokens
     position_ids           int64    (S)         their positions
-    seqlens_k              int32    (1)         tokens in the state after the run, less one
-    total_sequence_length  int32    ()          tokens in the state after the run
+    attention_rows         int64    (T)         which of the S rows the attention gets: all, in
+                                                order, and then perhaps one of them again
+    seqlens_k              int32    (1)         rows in the state after the run, less one
+    total_sequence_length  int32    ()          rows in the state after the run
     logit_idx              int64    (R)         which of the S rows get logits
     past_key.<layer>       float32  (1, heads, context length, head size)
     past_value.<layer>     float32  the same
@@ -13,6 +15,12 @@ Inputs, with S new tokens and R rows of logits wanted::
 Outputs: ``logits`` float32 (R, vocabulary size), ``present_key.<layer>`` and
 ``present_value.<layer>``. Past and present are meant to be one buffer: the attention writes the new
 rows into it and reads only the first `total_sequence_length`.
+
+The attention of ONNX Runtime takes another way through its products where it has a single row, and
+their sums then differ in the last bit; rounding activations to 8 bits, layer by layer, makes as
+much as an eighth of the logits' spread of that. So a single row is to be given twice
+(`attention_rows` 0, 0); what comes of the second is dropped, and its keys and values lie beyond
+what the state counts. All other operators give a row the same bits however many there are.
 
 Layer normalisation takes the residual sum with it (its fourth output hands the sum on), the
 activation takes its bias, and the embedding is gathered from the head's own quantised weights.
@@ -80,12 +88,17 @@ class _Graph:
         shape = self.architecture
         # A projection's bias is added by the normalisation that follows it.
         added, residual = self.embed()
+        own = [
+            self.constant("attention.first", np.array([0], np.int64)),
+            self.add("Shape", ["input_ids"], domain=""),
+            self.constant("attention.axis", np.array([1], np.int64)),
+        ]
         bias: str | None = None
         for layer in range(shape.layers):
             name = f"h.{layer}"
             normal, residual = self.normalise(f"{name}.ln_1", added, residual, bias)
             qkv = self.linear(f"{name}.attn.c_attn", normal, bias=True)
-            added = self.linear(f"{name}.attn.c_proj", self.attend(layer, qkv))
+            added = self.linear(f"{name}.attn.c_proj", self.attend(layer, qkv, own))
             bias = f"{name}.attn.c_proj.bias"
             normal, residual = self.normalise(f"{name}.ln_2", added, residual, bias)
             inner = self.linear(f"{name}.mlp.c_fc", normal)
@@ -149,7 +162,9 @@ class _Graph:
             inputs += ["", "", self.keep(f"{name}.bias")]
         return self.matmul_bits(name, inputs, *weight.shape)
 
-    def attend(self, layer: int, qkv: str) -> str:
+    def attend(self, layer: int, qkv: str, own: list[str]) -> str:
+        """The attention of `qkv`; `own` cuts off the row that is there twice."""
+        qkv = self.add("Gather", [qkv, "attention_rows"], axis=1, domain="")
         outputs = [f"h.{layer}.attn.out", f"present_key.{layer}", f"present_value.{layer}"]
         inputs = [
             qkv,
@@ -171,7 +186,7 @@ class _Graph:
                 kv_num_heads=self.architecture.heads,
             )
         )
-        return outputs[0]
+        return self.add("Slice", [outputs[0], *own], domain="")
 
     def head(self, normal: str) -> None:
         """Logits of `normal`, shape (1, R, width)."""
@@ -240,6 +255,7 @@ class _Graph:
         inputs = [
             info("input_ids", integer, ["S"]),
             info("position_ids", integer, ["S"]),
+            info("attention_rows", integer, ["T"]),
             info("seqlens_k", TensorProto.INT32, [1]),
             info("total_sequence_length", TensorProto.INT32, []),
             info("logit_idx", integer, ["R"]),

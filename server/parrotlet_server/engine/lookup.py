@@ -14,8 +14,8 @@ from collections.abc import Iterable, Sequence
 from .states import common_length
 
 SHORTEST_MATCH, LONGEST_MATCH = 2, 6
-"""Tokens that have to agree for a draft of several, and beyond which agreement is not counted. One
-token alone is right too seldom to pay for more than the second row that each pass has anyhow."""
+"""Tokens that have to agree, and beyond which agreement is not counted: one token alone is right
+too seldom to pay for its draft."""
 
 SHORT_DRAFT, LONG_DRAFT = 4, 6
 """Tokens of a draft, the long one from `SURE_MATCH` agreeing tokens on."""
@@ -66,7 +66,7 @@ class Lookup:
         tokens, end = self._tokens, len(self._tokens) - 1
         if end < 0:
             return []
-        best, follow = 0, -1
+        best, follow = SHORTEST_MATCH - 1 - bool(rest), -1
         for place in reversed(self._places[tokens[end]][-PLACES - 1 : -1]):
             size = 1
             longest = min(LONGEST_MATCH, place + 1)
@@ -78,11 +78,7 @@ class Lookup:
                     break
         if follow < 0:
             return []
-        if best + bool(rest) < SHORTEST_MATCH:
-            size = 1
-        else:
-            size = LONG_DRAFT if best >= SURE_MATCH else SHORT_DRAFT
-        draft = tokens[follow : follow + size]
+        draft = tokens[follow : follow + (LONG_DRAFT if best >= SURE_MATCH else SHORT_DRAFT)]
         for at, token in enumerate(draft):
             if not self._texts[token]:
                 return draft[:at]
