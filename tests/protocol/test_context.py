@@ -145,6 +145,24 @@ def test_passages_of_other_open_documents(chooser):
     assert chooser.related("main.py", before) == ()
 
 
+def test_no_request_overtakes_an_older_one_when_the_settings_change(chooser):
+    """The older one would otherwise come last, and end the newer one's wait."""
+    uri = (chooser.folder / "main.py").as_uri()
+    through = []
+
+    async def ask(prefix, context):
+        request = Request(prefix, "", document=uri)
+        await chooser.cross_file.with_related(request, Settings(context=context))
+        through.append(prefix)
+
+    async def type_three():
+        asked = [("a", "all"), ("ab", "off"), ("abc", "all")]
+        await asyncio.gather(*(ask(*one) for one in asked))
+
+    asyncio.run(type_three())
+    assert through == ["a", "ab", "abc"]
+
+
 def test_secrets_and_excluded_files_are_no_passages(chooser):
     text = DOCUMENTS["numbers.py"]
     chooser.open("credentials.py", text)

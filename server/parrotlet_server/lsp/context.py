@@ -82,9 +82,9 @@ class CrossFile:
 
         It takes `PATIENCE` at most, and never fails.
         """
-        if not CONTEXT[settings.context]:
-            return request
-        async with self._order:
+        async with self._order:  # also where nothing is wanted: the settings may just have changed
+            if not CONTEXT[settings.context]:
+                return request
             return await self._with_related(request, settings)
 
     def warm(self, uri: str, settings: Settings) -> None:
