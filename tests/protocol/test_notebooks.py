@@ -204,7 +204,7 @@ def test_saving_is_passed_over(shared, editor):
 def test_a_client_that_knows_no_notebooks(shared, new_uri, expected):
     uri = new_uri("shapes.ipynb").replace("file://", "vscode-notebook-cell:") + "#W1"
     shared.open(uri, "%matplotlib inline\n" + START)
-    (item,) = shared.inline(uri, 2, 22)
+    item, *_ = shared.inline(uri, 2, 22)
     assert item["insertText"] == expected(START)[0]
 
 

@@ -154,12 +154,13 @@ class TestHealing:
     ):
         """With random weights all ways through the vocabulary are taken."""
         request = Request(prefix, "", multiline=multiline, max_tokens=8)
-        ids: list[int] = []
+        ids: list[int] = []  # of the answer that is shown, which is the last one
         original = random_engine._decoder.several
 
         def recorded(*arguments):
             for decoded in original(*arguments):
-                ids.extend(decoded.tokens)
+                ids[:] = decoded.tokens
+                assert not any(index < len(SPECIAL_TOKENS) for index in ids)
                 yield decoded
 
         random_engine._decoder.several = recorded
@@ -168,7 +169,6 @@ class TestHealing:
         finally:
             del random_engine._decoder.several
         assert completion.reason != "cancelled"
-        assert not any(index < len(SPECIAL_TOKENS) for index in ids)
         text = text_of(completion)
         if text is not None:
             # what the model wrote begins with the piece before the cursor and goes on with the text

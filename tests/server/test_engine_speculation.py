@@ -12,6 +12,7 @@ from parrotlet_server.backends.onnx import OnnxBackend
 from parrotlet_server.bundle import open_bundle
 from parrotlet_server.bundle.export import export_checkpoint
 from parrotlet_server.engine import Engine, Request
+from parrotlet_server.engine import engine as engine_module
 
 from ..support.tiny_model import DOCUMENTS, tiny_checkpoint
 
@@ -243,3 +244,54 @@ class TestSeveral:
         assert engine.complete(request, lambda: next(answers, True)).reason == "cancelled"
         ours, theirs = engine.complete(request), random_pair[1].complete(request)
         assert [o.text for o in ours.others] == [o.text for o in theirs.others]
+
+
+class TestInThePlaceOfWhatIsNotShown:
+    """The likeliest answer may be none to show: then the next one is, if it is likely enough."""
+
+    PLACES = ("x = ", "for x in ", "def f(", "return ", "    self.", "if a ==", "import ", "y = [")
+
+    @pytest.fixture
+    def dropped(self, random_pair, monkeypatch):
+        """Requests whose first answer is not worth showing, and what comes of them so far."""
+        monkeypatch.setattr(engine_module, "LIKELY", 2.0)
+        found = {}
+        for before in self.PLACES:
+            request = Request(before, "", max_tokens=12, multiline="never")
+            completion = random_pair[0].complete(request)
+            if completion.dropped and completion.reason != "empty":
+                assert completion.suggestion is None
+                assert completion.dropped == (completion.reason,)
+                found[request] = completion
+        assert found
+        return found
+
+    def test_another_is_shown(self, random_pair, dropped, monkeypatch):
+        monkeypatch.setattr(engine_module, "LIKELY", 0.0)
+        shown = 0
+        for request, before in dropped.items():
+            ours, theirs = (engine.complete(request) for engine in random_pair)
+            assert _close(ours, theirs) or (ours.suggestion, theirs.suggestion) == (None, None)
+            assert ours.dropped[0] == before.dropped[0]
+            assert len(ours.dropped) <= 1 + engine_module.MORE_TRIED
+            if ours.suggestion is not None:
+                assert ours.reason in ("end_of_line", "end_of_text", "length")
+                shown += 1
+            else:
+                assert ours.reason == before.reason
+        assert shown
+
+    def test_unlikely_ones_are_not_even_written(self, random_pair, dropped, monkeypatch):
+        monkeypatch.setattr(engine_module, "LIKELY", 0.5)  # none is that likely with random weights
+        for request, before in dropped.items():
+            again = random_pair[0].complete(request)
+            assert again.generated_tokens == before.generated_tokens
+            assert again.dropped == before.dropped
+
+    def test_a_line_that_is_whole_stays_as_it_is(self, engines, monkeypatch):
+        monkeypatch.setattr(engine_module, "LIKELY", 0.0)
+        text = DOCUMENTS["shapes.py"]
+        at = text.index("):\n") + 2
+        request = Request(text[:at], text[at:], path="shapes.py", multiline="never")
+        completion = engines[0].complete(request)
+        assert (completion.suggestion, completion.dropped) == (None, ("empty",))

@@ -65,8 +65,8 @@ def test_any_text_has_a_kind(before, wanted, suggested):
 
 def score(*items):
     found = [
-        LineItem("a.py", at, "x = ", wanted, suggested, 0.0, reason, 0.0)
-        for at, (wanted, suggested, reason) in enumerate(items)
+        LineItem("a.py", at, "x = ", wanted, suggested, 0.0, reason, 0.0, tuple(dropped))
+        for at, (wanted, suggested, reason, *dropped) in enumerate(items)
     ]
     return LineScore(tuple(found), tuple(str(at) for at in range(len(found))))
 
@@ -87,9 +87,11 @@ def test_what_the_server_drops_as_no_python_counts_as_written():
     found = score(
         ("abc", "abc", "end"),
         ("abc", "xyz", "end"),
-        ("abc", "", "syntax"),
-        ("abc", "", "empty"),
+        ("abc", "", "syntax", "syntax", "repetition"),
+        ("abc", "abd", "end", "syntax"),  # another answer stands in for it
+        ("abc", "", "empty", "empty"),
+        ("abc", "abd", "end", "repetition", "syntax"),
         ("abc", "xyz(", "length"),
     )
-    assert (found.parseable.value, found.parseable.n) == (2 / 3, 3)
-    assert found.mistakes() == {"wrong name": 2, "nothing suggested": 2}
+    assert (found.parseable.value, found.parseable.n) == (2 / 4, 4)
+    assert found.mistakes() == {"wrong name": 4, "nothing suggested": 2}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -14,14 +15,15 @@ from parrotlet_tokenizer.specials import END_OF_TEXT_ID
 from .lookup import Lookup
 from .prompt import Prompt
 from .recall import LONGEST, Mixture
+from .states import common_length
 from .stopping import Stop, Stopping
 from .vocabulary import Vocabulary
 
 CHUNK = 64
 """Tokens of a prompt that are read between two looks at the cancellation: 10 to 50 ms."""
 
-LEAST_PROBABILITY = 0.01
-"""Of the first token of another suggestion; less likely ones are hardly ever wanted."""
+_UNLIKELY = math.log(0.01)
+"""Log-probability of the token with which another answer begins to differ, at least."""
 
 Logits = NDArray[np.float32]
 
@@ -64,21 +66,47 @@ class Decoded:
         return sum(own) / len(own) if own else 0.0
 
 
-@dataclass(frozen=True)
-class _Fork:
-    """Where the first token after the cursor was chosen.
+@dataclass(eq=False)
+class _Choice:
+    """A token of the answer, and those that might stand in its place.
 
     Attributes:
-        logits: what it was chosen from, shape (vocabulary size,).
-        rest: text before the cursor that it had to spell.
+        logits: what it was chosen from, float32, shape (n,); -inf for what was taken already.
+        ids: of the n tokens; None for the whole vocabulary.
+        total: logarithm of the sum of the exponentials of all `logits`.
+        rest: text before the cursor that the token had to spell.
+        written: bytes of the answer before it.
         before: tokens that were written before it.
         log_probabilities: of these.
     """
 
     logits: Logits
+    ids: NDArray[np.int64] | None
+    total: float
     rest: bytes
-    before: list[int]
-    log_probabilities: list[float]
+    written: bytes = b""
+    before: list[int] = field(default_factory=list)
+    log_probabilities: list[float] = field(default_factory=list)
+
+    @property
+    def best(self) -> int:
+        """The likeliest token that is left."""
+        best = int(self.logits.argmax())
+        return best if self.ids is None else int(self.ids[best])
+
+    @property
+    def value(self) -> float:
+        """Its log-probability."""
+        return float(self.logits.max()) - self.total
+
+    @property
+    def beginning(self) -> float:
+        """Log-probability of all up to it."""
+        return sum(self.log_probabilities) + self.value
+
+    def take(self) -> None:
+        """Leaves the next one as the likeliest."""
+        self.logits[self.logits.argmax()] = -np.inf
 
 
 class Decoder:
@@ -115,11 +143,13 @@ class Decoder:
         stopping: Stopping,
         cancelled: Callable[[], bool],
         mixture: Mixture | None = None,
+        least: float = 0.0,
     ) -> Iterator[Decoded]:
-        """As `run`, and after its answer others that differ from the first new token on.
+        """As `run`, and after its answer others, each a different text.
 
-        The likelier first token comes first. None begins as an earlier one does. Once one is
-        cancelled, no other follows. `mixture` has a say in each token.
+        They are those of the likeliest beginning: one of the answers so far up to some token, and
+        another token in the place of that one. There is none whose beginning is less likely than
+        `least`. Once one is cancelled, no other follows. `mixture` has a say in each token.
         """
         if self._lookup:
             self._lookup.turn(prompt.ids)
@@ -129,20 +159,17 @@ class Decoder:
         decoded = Decoded()
         if writing.read(keep, decoded, cancelled):
             writing.write(decoded, cancelled)
-        fork = writing.fork
         known = [decoded.text.encode()]
         yield decoded
-        if fork is None or decoded.reason == "cancelled":
-            return
-        for token, value in writing.likeliest(fork):
-            shown = self._vocabulary.bytes[token][len(fork.rest) :]
+        while decoded.reason != "cancelled" and (choice := writing.fork(least)) is not None:
+            token, value = choice.best, choice.value
+            choice.take()
+            shown = choice.written + self._vocabulary.bytes[token][len(choice.rest) :]
             if not shown or any(text.startswith(shown) for text in known):
                 continue  # other tokens of the same text
-            decoded = writing.branch(fork, token, value, cancelled)
+            decoded = writing.branch(choice, token, value, cancelled)
             known.append(decoded.text.encode())
             yield decoded
-            if decoded.reason == "cancelled":
-                return
 
 
 class _Writing:
@@ -158,7 +185,8 @@ class _Writing:
         stopping: Stopping,
         mixture: Mixture | None,
     ) -> None:
-        self.fork: _Fork | None = None
+        self._choices: list[_Choice] = []
+        self._open: list[_Choice] = []
         self._backend = backend
         self._vocabulary = vocabulary
         self._prompt = prompt
@@ -193,12 +221,11 @@ class _Writing:
     def write(self, decoded: Decoded, cancelled: Callable[[], bool]) -> None:
         """Goes on with `decoded` until it is over or cancelled."""
         while not cancelled():
-            logits = self._mixed(self._rows[self._at], decoded)
-            token, value = self._choose(logits)
-            if self.fork is None and len(self._vocabulary.bytes[token]) > len(self._rest):
-                before, values = list(decoded.tokens), list(decoded.log_probabilities)
-                self.fork = _Fork(logits, self._rest, before, values)
-            if self._take(token, value, decoded):
+            choice = self._choice(self._mixed(self._rows[self._at], decoded), decoded)
+            token = choice.best
+            if len(self._vocabulary.bytes[token]) > len(self._rest):
+                self._choices.append(choice)
+            if self._take(token, choice.value, decoded):
                 return
             if self._at < len(self._draft) and self._draft[self._at] == token:
                 self._at += 1  # the model has read it already
@@ -206,30 +233,32 @@ class _Writing:
             else:
                 self._read_last(decoded)
 
+    def fork(self, least: float) -> _Choice | None:
+        """Where the likeliest other answer begins, if any is at least so likely."""
+        for choice in self._choices:
+            choice.take()  # that one was written
+        self._open = [one for one in self._open + self._choices if one.value >= _UNLIKELY]
+        self._choices = []
+        choices = [one for one in self._open if math.exp(one.beginning) >= least]
+        return max(choices, key=lambda one: one.beginning, default=None)
+
     def branch(
-        self, fork: _Fork, token: int, value: float, cancelled: Callable[[], bool]
+        self, choice: _Choice, token: int, value: float, cancelled: Callable[[], bool]
     ) -> Decoded:
-        """Another answer, which has `token` at `fork`."""
+        """Another answer, which has `token` in the place of `choice`."""
         decoded = Decoded()
         self._rest, self._written, self._shown = self._prompt.rest, b"", 0
         if self._lookup:
             self._lookup.cut(len(self._prompt.ids))
-        for one, its in zip(fork.before, fork.log_probabilities, strict=True):
+        for one, its in zip(choice.before, choice.log_probabilities, strict=True):
             self._add(one, its, decoded)
         if not cancelled() and not self._take(token, value, decoded):
-            self._read_last(decoded)
+            whole = [*self._prompt.ids, *decoded.tokens]
+            # yet another answer may have been written over what stands before
+            keep = min(common_length(self._state.tokens, whole), len(whole) - 1)
+            self._evaluate(keep, whole[keep:], decoded)
             self.write(decoded, cancelled)
         return decoded
-
-    def likeliest(self, fork: _Fork) -> Iterator[tuple[int, float]]:
-        """Tokens that are possible at `fork` with their log-probabilities, the likeliest first."""
-        ids = self._vocabulary.continuing(fork.rest) if fork.rest else None
-        logits = fork.logits if ids is None else fork.logits[ids]
-        values = logits - logits.max()
-        values -= np.log(np.exp(values).sum())
-        possible = np.flatnonzero(values >= np.log(LEAST_PROBABILITY))
-        for index in possible[np.argsort(-values[possible], kind="stable")]:
-            yield int(index if ids is None else ids[index]), float(values[index])
 
     def _mixed(self, logits: Logits, decoded: Decoded) -> Logits:
         """`logits` of the token after what was written; each row comes here once."""
@@ -238,16 +267,17 @@ class _Writing:
             self._mixture.mix(logits, history)
         return logits
 
-    def _choose(self, logits: Logits) -> tuple[int, float]:
-        """The likeliest token that may follow, and its log-probability among these."""
-        if self._rest:
-            allowed = self._vocabulary.continuing(self._rest)
-            logits = logits[allowed]
-        else:
+    def _choice(self, logits: Logits, decoded: Decoded) -> _Choice:
+        """What may follow `decoded`."""
+        ids = self._vocabulary.continuing(self._rest) if self._rest else None
+        if ids is None:
             self._vocabulary.ban_specials(logits)
-        best = int(logits.argmax())
-        value = -float(np.log(np.exp(logits - logits[best]).sum()))
-        return (int(allowed[best]) if self._rest else best), value
+        else:
+            logits = logits[ids]
+        best = logits.max()
+        total = float(best + np.log(np.exp(logits - best).sum()))
+        tokens, values = list(decoded.tokens), list(decoded.log_probabilities)
+        return _Choice(logits, ids, total, self._rest, self._written, tokens, values)
 
     def _take(self, token: int, value: float, decoded: Decoded) -> bool:
         """Adds `token` to the answer; whether that ends it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Container
+from dataclasses import dataclass, field
 
 from parrotlet_server.backends.base import Backend
 from parrotlet_server.bundle import Bundle, BundleError
@@ -29,7 +30,11 @@ NEAR = 50_000
 
 MOST_CANDIDATES = 3
 MORE_TRIED = 2
-"""Answers beyond those wanted that are tried where some are not worth showing or no other text."""
+"""Answers beyond those wanted that are tried where some are not worth showing."""
+
+LIKELY = 0.1
+"""Probability of the beginning of an answer that is shown in the place of a likelier one, unless
+the user asked for several: of those below it one in fifty was right, of those above one in six."""
 
 
 def never() -> bool:
@@ -112,20 +117,21 @@ class Engine:
             return Completion(None, f"skipped:{reason}")
         stopping = stopping_at(place, request.multiline)
         with self._turns:
-            prompt_tokens, answers, suggestions, reason = self._decode(
-                request, place, stopping, cancelled
-            )
+            found = self._decode(request, place, stopping, cancelled)
+        # what is shown without being asked for stays first; of the others the surest
+        others = sorted(found.suggestions[1:], key=lambda one: one.score, reverse=True)
         return Completion(
-            suggestions[0] if suggestions else None,
-            reason,
-            prompt_tokens=prompt_tokens,
-            evaluated_tokens=sum(answer.evaluated for answer in answers),
-            generated_tokens=sum(len(answer.tokens) for answer in answers),
+            found.suggestions[0] if found.suggestions else None,
+            found.reason,
+            prompt_tokens=found.prompt_tokens,
+            evaluated_tokens=sum(answer.evaluated for answer in found.answers),
+            generated_tokens=sum(len(answer.tokens) for answer in found.answers),
             seconds=time.perf_counter() - start,
-            others=tuple(suggestions[1:]),
-            passes=sum(answer.passes for answer in answers),
-            drafted_tokens=sum(answer.drafted for answer in answers),
-            accepted_tokens=sum(answer.accepted for answer in answers),
+            others=tuple(others),
+            passes=sum(answer.passes for answer in found.answers),
+            drafted_tokens=sum(answer.drafted for answer in found.answers),
+            accepted_tokens=sum(answer.accepted for answer in found.answers),
+            dropped=tuple(found.dropped),
         )
 
     def _decode(
@@ -134,35 +140,30 @@ class Engine:
         place: Place,
         stopping: Stopping,
         cancelled: Callable[[], bool],
-    ) -> tuple[int, list[Decoded], list[Suggestion], str]:
-        """Length of the prompt, all that was written, what is worth showing of it, the reason."""
+    ) -> _Found:
+        found = _Found()
         if cancelled():
-            return 0, [], [], "cancelled"
+            return found
         context, quality = self.backend.context_length, self._quality
         prompt = build_prompt(self.tokenizer, request, context, quality)
+        found.prompt_tokens = len(prompt.ids)
         state, keep = self._states.take(prompt.ids, request.document)
         wanted = max(1, min(request.candidates, MOST_CANDIDATES))
-        answers: list[Decoded] = []
-        suggestions: list[Suggestion] = []
-        reason = ""
         mixture = self.mixture(request, prompt, cancelled)
         if mixture is None and request.recall and self._paragraphs is not None:
-            return len(prompt.ids), [], [], "cancelled"
-        for decoded in self._decoder.several(prompt, state, keep, stopping, cancelled, mixture):
-            answers.append(decoded)
-            names = request.ngrams.names if request.ngrams else ()
-            suggestion, why = suggestion_of(place, decoded, names)
-            if why == "cancelled":
-                return len(prompt.ids), answers, [], why
-            if suggestion and all(suggestion.text != one.text for one in suggestions):
-                reason = reason if suggestions else why
-                suggestions.append(suggestion)
-            reason = reason or why
-            if len(suggestions) == wanted or len(answers) == wanted + MORE_TRIED * (wanted > 1):
+            return found
+        names = request.ngrams.names if request.ngrams else ()
+        answers = self._decoder.several(
+            prompt, state, keep, stopping, cancelled, mixture, LIKELY if wanted == 1 else 0.0
+        )
+        for decoded in answers:
+            found.add(decoded, *suggestion_of(place, decoded, names))
+            whole = decoded.reason == "cancelled" or len(found.suggestions) == wanted
+            if whole or len(found.answers) == wanted + MORE_TRIED:
                 break
-        # what is shown without being asked for stays first; of the others the surest
-        others = sorted(suggestions[1:], key=lambda one: one.score, reverse=True)
-        return len(prompt.ids), answers, [*suggestions[:1], *others], reason
+            if found.dropped == ["empty"] and wanted == 1:
+                break  # the line is complete, and nobody has asked for more
+        return found
 
     def mixture(
         self, request: Request, prompt: Prompt, cancelled: Callable[[], bool] = never
@@ -182,6 +183,40 @@ class Engine:
         after = clean(request.suffix[line : line + NEAR]) if line >= 0 else ""
         own = self._paragraphs.run((before, after), cancelled)
         return None if own is None else Mixture(own, request.ngrams, request.file_number)
+
+
+@dataclass
+class _Found:
+    """What came of a request.
+
+    Attributes:
+        prompt_tokens: length of the prompt.
+        answers: all that was written.
+        suggestions: what of it is worth showing, each another text.
+        reason: why the first of them ended, or why there is none.
+        dropped: why the answers before it were not worth showing.
+    """
+
+    prompt_tokens: int = 0
+    answers: list[Decoded] = field(default_factory=list)
+    suggestions: list[Suggestion] = field(default_factory=list)
+    reason: str = "cancelled"
+    dropped: list[str] = field(default_factory=list)
+
+    def add(self, decoded: Decoded, suggestion: Suggestion | None, why: str) -> None:
+        """Takes the next answer, of which `suggestion` is worth showing."""
+        self.answers.append(decoded)
+        if why == "cancelled":
+            self.reason = why
+            self.suggestions.clear()
+        elif not self.suggestions:
+            self.reason = why if suggestion or not self.dropped else self.dropped[0]
+            if suggestion:
+                self.suggestions.append(suggestion)
+            else:
+                self.dropped.append(why)
+        elif suggestion and all(suggestion.text != one.text for one in self.suggestions):
+            self.suggestions.append(suggestion)
 
 
 def suggestion_of(

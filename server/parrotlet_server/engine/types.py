@@ -94,11 +94,12 @@ class Completion:
         generated_tokens: tokens that the model wrote.
         seconds: wall time.
         others: further suggestions, each another text, the surest first, where the request asks
-            for them. Where there is a suggestion without them,
-            it is `suggestion` with them too.
+            for them. Where there is a suggestion without them, it is `suggestion` with them too.
         passes: runs of the model for what it wrote, fewer than tokens where drafts were right.
         drafted_tokens: tokens of drafts out of the text that the model read.
         accepted_tokens: of these, those that were what the model writes.
+        dropped: why likelier answers than `suggestion`, or than none, were not worth showing: the
+            names of the filters that took them.
     """
 
     suggestion: Suggestion | None
@@ -111,3 +112,4 @@ class Completion:
     passes: int = 0
     drafted_tokens: int = 0
     accepted_tokens: int = 0
+    dropped: tuple[str, ...] = ()

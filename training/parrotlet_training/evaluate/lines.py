@@ -25,7 +25,7 @@ NEARLY = 0.8
 """Of the rest of a line: whoever wrote that much right knew what to write."""
 
 DROPPED = "syntax"
-"""`Completion.reason` of what was dropped because it made the file less parseable."""
+"""Among `Completion.dropped`, what was dropped because it made the file less parseable."""
 
 CUT = "length"
 """`Completion.reason` of what was cut because it grew too long."""
@@ -47,6 +47,7 @@ class LineItem:
         similarity: 1 - Levenshtein distance / length of the longer one; 0 to 1.
         reason: why the suggestion ended or is missing, as in `Completion.reason`.
         seconds: that the engine took.
+        dropped: why likelier answers were not worth showing, as in `Completion.dropped`.
     """
 
     path: str
@@ -57,6 +58,7 @@ class LineItem:
     similarity: float
     reason: str
     seconds: float
+    dropped: tuple[str, ...] = ()
 
     @property
     def exact(self) -> bool:
@@ -127,18 +129,19 @@ class LineScore:
 
     @property
     def parseable(self) -> Figure:
-        """Of all that was written, what leaves the file no less parseable.
+        """Of what the model wrote first at each place, what leaves the file no less parseable.
 
-        What does not is written by the model and dropped by the server, so it is never shown. A
-        line that was cut for its length is not looked at, and does not count.
+        What does not is dropped by the server, and so never shown. A line that was cut for its
+        length is not looked at, and does not count.
         """
         written = [
             at
             for at, item in enumerate(self.items)
-            if item.reason != CUT and (item.suggested or item.reason == DROPPED)
+            if item.dropped[:1] == (DROPPED,)
+            or (not item.dropped and item.suggested and item.reason != CUT)
         ]
         part = self.subset(written)
-        values = [float(item.reason != DROPPED) for item in part.items]
+        values = [float(not item.dropped) for item in part.items]
         return clustered("parseable as written", values, part.groups, "lines", self.grouping)
 
     def mistakes(self) -> Counter[Kind]:
@@ -240,4 +243,5 @@ def _ask(
         similarity,
         completion.reason,
         completion.seconds,
+        completion.dropped,
     )
