@@ -289,6 +289,8 @@ def test_what_is_never_read(folder, tmp_path_factory):
     assert view(folder, exclude=("fine.py",)).read((folder / "fine.py").as_posix()) is None
     assert view(folder, {"/x/credentials.py": "x"}).read("/x/credentials.py") is None
     assert view(folder, {"/x/a.py": "x"}).read("/x/a.py") == "x"
+    for glob in ("a.py", "x/", "/x/a.py"):  # open, but in no folder of the workspace
+        assert view(folder, {"/x/a.py": "x"}, exclude=(glob,)).read("/x/a.py") is None
     opened = (folder / "innocent.py").as_posix()
     assert view(folder, {opened: "KEY = 'very secret'"}).read(opened) is None
 

@@ -105,4 +105,8 @@ def test_nothing_is_suggested_in_excluded_files(model):
         assert not asked(session, "file:///home/ada/generated/a.py")
         assert not asked(session, "file:///home/ada/b_pb2.py")
         assert asked(session, "file:///home/ada/a.py")
+        # in no folder of the workspace
+        assert not asked(session, "file:///opt/generated/a.py")
+        assert not asked(session, "file:///opt/b_pb2.py")
+        assert asked(session, "file:///opt/a.py")
         assert session.shut_down() == 0

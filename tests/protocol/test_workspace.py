@@ -68,7 +68,10 @@ def test_the_workspaces_phrases_are_taken_up_and_forgotten(model, folder):
         uri = started(session, folder)
         # mill.py, test_mill.py and the open document
         session.wait_until(lambda: files_of(session) == 3)
-        # another text: what was suggested for the old one stays
+        # what was suggested before counts no more, but where one may be typing it
+        session.inline(uri, 1, 0)
+        assert suggested(session, uri) == TAKEN_UP
+        # nor at another place
         session.change(uri, ((3, 0), (3, 0), "# brewing\n"))
         items = session.inline(uri, MAIN.count("\n") + 1, len(MAIN.rpartition("\n")[2]))
         assert items[0]["insertText"] == TAKEN_UP

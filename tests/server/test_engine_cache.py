@@ -112,8 +112,10 @@ def test_the_cache_is_bounded_and_keeps_what_was_used():
     cache.put(request("d|"), completion("x"))
     assert [bool(cache.get(request(name + "|"))) for name in "abcd"] == [True, False, True, True]
     assert len(cache) == 3
+    cache.clear(keep=cache.get(request("c|")).number)
+    assert [bool(cache.get(request(name + "|"))) for name in "acd"] == [False, True, False]
     cache.clear()
-    assert not cache.get(request("a|"))
+    assert not cache.get(request("c|"))
 
 
 def test_the_number_stays_as_one_types():

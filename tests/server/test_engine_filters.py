@@ -120,6 +120,21 @@ SPACES = "class A:\n  def f(self):\n    return 1\n\n  def g(self):\n"
 @pytest.mark.parametrize(
     ("place", "text", "kept"),
     [
+        # spaces of a model that has seen few tabs
+        (TABS + "\t\tif a:\n\t\t\t|\n\t\tbee()\n", "a()\n        bee()", "a()"),
+        (TABS + "\t|\n\t\tbee()\n", "    bee()", ""),
+        # what stands below is followed by what is cut off
+        ("def f():\n    |\n    bee()\n", "a()\n    bee()\n  c()", "a()"),
+        ("def f():\n    |\n    bee()\n", "a()\n    bee()\n    x = = 1", "a()"),
+    ],
+)
+def test_no_line_below_is_written_again_whatever_else_is_changed(place, text, kept):
+    assert post_process(at(place), text).text == kept
+
+
+@pytest.mark.parametrize(
+    ("place", "text", "kept"),
+    [
         (TABS + "|", "        if x:\n            y()", "\t\tif x:\n\t\t\ty()"),
         (TABS + "\t\t|", "if x:\n\t\t\ty()", "if x:\n\t\t\ty()"),
         (TABS + "\t\t|", "if x:\n            y()", "if x:\n\t\t\ty()"),

@@ -107,9 +107,10 @@ class SuggestionCache:
                 return Found(entry.number, completion)
         return None
 
-    def clear(self) -> None:
-        """Forgets all."""
-        self._entries.clear()
+    def clear(self, keep: int | None = None) -> None:
+        """Forgets all, or all but the completion of the number `keep`."""
+        for number in [one for one in self._entries if one != keep]:
+            del self._entries[number]
 
 
 def _rest(entry: _Entry, prefix: str, tail: str, typed: int) -> Completion | None:

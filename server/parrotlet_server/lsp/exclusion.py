@@ -44,10 +44,11 @@ def is_excluded(path: str, globs: tuple[str, ...]) -> bool:
     """Whether `globs`, as in a ``.gitignore`` at the workspace folder's root, name the file.
 
     Args:
-        path: of the file below that folder, with forward slashes.
+        path: of the file below that folder, with forward slashes; the whole path of one that is
+            in no folder of the workspace.
         globs: that `check_globs` has passed.
     """
-    return bool(globs) and _compiled(globs).match_file(path)
+    return bool(globs) and _compiled(globs).match_file(path.lstrip("/"))
 
 
 def check_globs(globs: Sequence[str]) -> tuple[str, ...]:

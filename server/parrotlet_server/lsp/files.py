@@ -85,7 +85,8 @@ class View:
     def shows(self, path: str) -> bool:
         """Whether neither rules nor the user keep the file from being shown to the model."""
         inside = below(path, self.folders)
-        return not holds_secrets(path) and not (inside and is_excluded(inside, self._exclude))
+        shown = path if inside is None else inside
+        return not holds_secrets(path) and not is_excluded(shown, self._exclude)
 
     def told(self, path: str) -> str:
         """The path as the model is told it."""

@@ -24,7 +24,7 @@ from parrotlet_server.engine.completer import EndpointError, open_completer
 
 from .client import Client
 from .context import CrossFile
-from .documents import Document, Documents, Place, path_of, plain, relative_path
+from .documents import Document, Documents, Place, below, path_of, plain, relative_path
 from .exclusion import holds_secrets, is_excluded
 from .loading import Load, ModelLoader
 from .notebooks import Notebooks
@@ -32,7 +32,7 @@ from .pacing import Pause, Rhythm
 from .settings import SECTION, Settings, inner
 from .usage import Usage
 from .worker import Worker, threads_run
-from .workspace import LATE, SOON, WorkspaceNgrams
+from .workspace import LATE, SOON, Snapshot, WorkspaceNgrams
 
 logger = logging.getLogger(__name__)
 
@@ -123,6 +123,8 @@ class Session:
         self._ngrams = WorkspaceNgrams(self.documents, self.folders)
         self._worker: Worker[Request, Completion | None] = Worker(self._work)
         self._cache = SuggestionCache()
+        self._counted: Snapshot | None = None  # whose n-grams the cache's completions know
+        self._shown: int | None = None  # number of the newest answer
         self._foreseen: set[int] = set()
         self._era = 0  # of settings and model; what an older one made counts no more
         self._pause = Pause()
@@ -230,6 +232,7 @@ class Session:
             self.counters.unsure += 1
             return None
         self.counters.suggestions += 1
+        self._shown = found.number
         seconds = time.monotonic() - started
         # what was made for one who asked may answer one who types
         suggestions = (suggestion, *found.completion.others)[: request.candidates]
@@ -264,6 +267,10 @@ class Session:
 
     def _with_ngrams(self, request: Request) -> Request:
         snapshot = self._ngrams.snapshot
+        if snapshot is not self._counted:
+            self._counted = snapshot
+            # the files have something else to say; what one may just be typing stays as it is
+            self._cache.clear(keep=self._shown)
         if snapshot is None or not self.settings.recalls:
             return replace(request, ngrams=None)
         file = path_of(self.notebooks.file(request.document))
@@ -276,8 +283,11 @@ class Session:
         file = self.notebooks.file(document.uri)
         if holds_secrets(document.path) or holds_secrets(path_of(file)):
             return False
-        path = relative_path(file, self.folders())
-        return path is None or not is_excluded(path, self.settings.exclude)
+        if relative_path(file, self.folders()) is None:
+            return True  # it is no file yet
+        path = path_of(file)
+        inside = below(path, map(path_of, filter(None, self.folders())))
+        return not is_excluded(path if inside is None else inside, self.settings.exclude)
 
     def statistics(self) -> dict[str, Any]:
         """What ``parrotlet/statistics`` answers: the model's state, counters, the last run."""

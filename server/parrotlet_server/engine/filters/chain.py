@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..place import Place
 from .closers import fit_closers
@@ -34,11 +34,17 @@ def _dropped_if(wrong: Callable[[Place, str], bool]) -> Callable[[Place, str], s
     return lambda place, text: "" if wrong(place, text) else text
 
 
-_FILTERS: tuple[tuple[str, Callable[[Place, str], str]], ...] = (
-    ("repetition", _dropped_if(repeats_line_above)),
+_Steps = tuple[tuple[str, Callable[[Place, str], str]], ...]
+
+_DUPLICATES: _Steps = (
     ("duplicate", _dropped_if(repeats_line_below)),
     ("duplicate", without_lines_below),
-    ("indentation", in_the_files_style),
+)
+
+_FILTERS: _Steps = (
+    ("indentation", in_the_files_style),  # first: the next ones compare with lines of the file
+    ("repetition", _dropped_if(repeats_line_above)),
+    *_DUPLICATES,
     ("indentation", up_to_misplaced),
     ("word", _dropped_if(starts_inside_a_word)),
 )
@@ -49,23 +55,33 @@ def post_process(place: Place, text: str, finished: bool = True) -> Filtered:
 
     A line that is not `finished`, since there was no room for more, need not be whole Python.
     """
-    text = text.rstrip()
+    left = _passed(place, text.rstrip(), _FILTERS)
+    if left.reason is not None:
+        return left
+    changed = [*left.changed]
+    text, overwrite = fit_closers(place.line, left.text, place.tail)
+    if not text.strip():
+        return Filtered("", reason="empty", changed=left.changed)
+    kept = up_to_valid(place, text, overwrite) if finished or "\n" in text else text
+    if kept != text:
+        changed.append("syntax")
+    if not kept:
+        return Filtered("", reason="syntax", changed=tuple(changed))
+    # once the end is cut off, it may be what stands below
+    last = _passed(place, kept, _DUPLICATES)
+    return replace(last, overwrite=overwrite, changed=(*changed, *last.changed))
+
+
+def _passed(place: Place, text: str, steps: _Steps) -> Filtered:
+    """`text` after `steps`, up to the one that takes the last of it."""
+    changed: list[str] = []
     if not text.strip():
         return Filtered("", reason="empty")
-    changed: list[str] = []
-    for name, function in _FILTERS:
+    for name, function in steps:
         kept = function(place, text)
         if kept != text:
             changed.append(name)
         if not kept.strip():
             return Filtered("", reason=name, changed=tuple(changed))
         text = kept
-    text, overwrite = fit_closers(place.line, text, place.tail)
-    if not text.strip():
-        return Filtered("", reason="empty", changed=tuple(changed))
-    kept = up_to_valid(place, text, overwrite) if finished or "\n" in text else text
-    if kept != text:
-        changed.append("syntax")
-    if not kept:
-        return Filtered("", reason="syntax", changed=tuple(changed))
-    return Filtered(kept, overwrite, None, tuple(changed))
+    return Filtered(text, changed=tuple(changed))
