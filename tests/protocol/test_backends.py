@@ -79,6 +79,13 @@ def test_a_server_that_fails_is_named_once_and_forgiven(model, remote, suggest):
         assert shown[0].startswith("Parrotlet: ")
         assert texts(session) == [suggest(LINE, path="shapes.py").text]
         session.wait_for_state("ready")
+        # the next time that it fails is another one, be the message the same
+        session.change(URI, ((1, 0), (1, 0), "    # an area\n"))
+        remote.faults += ["html"] * 2
+        line = LINE.replace("    return", "    # an area\n    return")
+        assert texts(session, line) == []
+        assert texts(session, line) == []
+        assert len(session.notifications("window/showMessage")) == 2
         assert session.shut_down() == 0
         assert "Traceback" not in session.stderr()
 

@@ -195,6 +195,22 @@ def test_words_do_not_run_together(place, text, inside):
         ("def f():\n    |\n\n\ndef g():\n    pass\n", "if a:\n        b()\n    c()", None),
         # the text is broken without it, and is not more broken with it
         ("def f(:\n    x ==\n    y = |\n", "1", None),
+        # so is what is typed already
+        ("x = foo(a b, |", "c)", None),
+        ("x = foo(a b, |)", "c", None),
+        ("x = foo(a b, |", "c]", ""),
+        ("x = foo(a b, |", "c d)", ""),
+        ("if a b: f(|", "c)", None),
+        ("x = = |", "1", None),
+        ("for x i|", "n y:", None),
+        ("for x i|", "f y:", ""),
+        ("x = a if b e|", "lse c", None),
+        ("x = a if b e|", "lif c", ""),
+        ("def f(a, |", "b) -> c:", None),
+        ("def f(a, |", "b) c:", ""),
+        ("with a as |", "b c:", ""),
+        ("from a |", "import b", None),
+        ("from a |", "importt b", ""),
         # where anything may be written
         ("# |", "in y: (", None),
         ('"""A text |\n"""', "in y: (", None),

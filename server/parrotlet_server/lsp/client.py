@@ -31,9 +31,9 @@ class Client:
         self._shown: set[str] = set()
         self._status: dict[str, str] = {}
 
-    def show(self, kind: types.MessageType, text: str) -> None:
-        """Shows a message to the user, each text once."""
-        if text not in self._shown:
+    def show(self, kind: types.MessageType, text: str, again: bool = False) -> None:
+        """Shows a message to the user, each text once, unless it is to be shown `again`."""
+        if again or text not in self._shown:
             self._shown.add(text)
             self._server.window_show_message(types.ShowMessageParams(kind, text))
 

@@ -136,6 +136,7 @@ class Session:
         self.usage = Usage()
         self._options: Any = None
         self._running = 0
+        self._fails = False  # the model, since it last answered
         self._configuring = asyncio.Lock()
 
     def begin(self, options: Any) -> None:
@@ -166,6 +167,7 @@ class Session:
         if in_use and options == self.loader.options:
             return
         self._forget()
+        self._fails = False
         self.rhythm.forget_model()
         self.loader.start(options, self._remedy())
 
@@ -366,11 +368,12 @@ class Session:
         try:
             completion = await self._worker.run(request)
         except EndpointError as error:
-            self._unreachable(str(error))
+            self._failing(era, str(error), self._remedy())
             return None
         except Exception as error:
-            logger.error("no suggestion: %s: %s", type(error).__name__, error)
             logger.debug("the engine failed", exc_info=True)
+            reason = f"the model fails: {type(error).__name__}: {error}"
+            self._failing(era, reason, "Try parrotlet doctor, or restart the language server.")
             return None
         finally:
             self._running -= 1
@@ -380,7 +383,8 @@ class Session:
         if completion is None or era != self._era:
             self.counters.superseded += 1
             return None
-        if self.client.state == "error":  # the server of the model answers again
+        if self._fails:  # it answers again
+            self._fails = False
             self.client.status("ready", self.loader.ready)
         if completion.reason == "cancelled":
             return None
@@ -484,12 +488,16 @@ class Session:
             logger.warning("%s", text)
             self.client.show(types.MessageType.Warning, text)
 
-    def _unreachable(self, reason: str) -> None:
-        """Tells that the server of the model fails, once until it answers again."""
+    def _failing(self, era: int, reason: str, remedy: str) -> None:
+        """Tells that the model, or the server of it, fails: once until it answers again."""
+        if era != self._era:
+            return  # another is in use by now
         line = " ".join(reason.split())
         logger.error("no suggestion: %s", line)
-        self.client.status("error", line, self._remedy())
-        self.client.show(types.MessageType.Error, f"Parrotlet: {line} {self._remedy()}")
+        self.client.status("error", line, remedy)
+        text = f"Parrotlet: {line} {remedy}"
+        self.client.show(types.MessageType.Error, text, again=not self._fails)
+        self._fails = True
 
     def _remedy(self) -> str:
         if self.settings.backend == "openai":

@@ -3,11 +3,11 @@
 Three questions, each at the same held-out places and in one process:
 
 1. With drafts and without, in turn, each one character after a request of the same kind, as when
-   typing: is the text the same, and how long does it take? Where it differs, the two likeliest
-   tokens of the first place that differs are looked at: where passes of different sizes round
-   differently, that can only turn a near-tie.
+   typing: is the text the same, and how long does it take?
 2. From a state that an earlier key left, and from a fresh one: is the text the same?
 3. The prompt read at once and read in pieces: is the text the same?
+
+And what drafts live on: the time of a pass over several tokens beside that over one.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import argparse
 import random
 import statistics
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-
-import numpy as np
+from operator import truediv
 
 from parrotlet_server.backends.base import Backend
 from parrotlet_server.bundle import BundleError
@@ -27,7 +27,6 @@ from parrotlet_server.engine import Completion, Engine, Request, never
 from parrotlet_server.engine.decode import Decoder
 from parrotlet_server.engine.place import Place
 from parrotlet_server.engine.prompt import Prompt, build_prompt
-from parrotlet_server.engine.states import common_length
 from parrotlet_server.engine.stopping import stopping_at
 from parrotlet_server.engine.vocabulary import Vocabulary
 
@@ -35,8 +34,10 @@ from ..evaluate.cursors import CursorError, texts
 
 WARM_UP = 5
 
-NEAR_TIE = 0.05
-"""Standard deviations of the logits: what different rounding of 8-bit passes may turn."""
+PASSES = (1, 2, 4, 8)
+"""Tokens of the passes that are timed, after as many as fit half of the context."""
+
+ROUNDS = 200
 
 
 @dataclass(frozen=True)
@@ -46,13 +47,10 @@ class Pair:
     Attributes:
         plain: after the same was asked one character before.
         drafting: likewise.
-        gap: where the texts differ, between the two likeliest logits at the first token that
-            differs, in standard deviations of the logits; else None.
     """
 
     plain: Completion
     drafting: Completion
-    gap: float | None
 
     @property
     def same(self) -> bool:
@@ -94,8 +92,7 @@ class Bench:
         """The request in both ways, each in an engine that was asked one character before."""
         order = (True, False) if drafting_first else (False, True)
         done = {speculate: self._typed(request, speculate) for speculate in order}
-        pair = Pair(done[False], done[True], None)
-        return pair if pair.same else Pair(done[False], done[True], self.gap(request))
+        return Pair(done[False], done[True])
 
     def _typed(self, request: Request, speculate: bool) -> Completion:
         engine = self._engine(speculate)
@@ -128,37 +125,21 @@ class Bench:
             answers.append(decoder.run(prompt, state, keep, stopping, never).text)
         return answers[0], answers[1]
 
-    def gap(self, request: Request) -> float:
-        """Between the two likeliest tokens where plain decoding and drafts first differ."""
-        prompt = self.prompt(request)
-        plain, drafting = (self._tokens(request, prompt, speculate) for speculate in (False, True))
-        size = next(
-            (at for at, (a, b) in enumerate(zip(plain, drafting, strict=False)) if a != b),
-            min(len(plain), len(drafting)),
-        )
-        logits = self.backend.evaluate(self.backend.new_state(), 0, [*prompt.ids, *plain[:size]])
-        spread = float(logits.std())
-        rest = prompt.rest[len(b"".join(self.vocabulary.bytes[t] for t in plain[:size])) :]
-        if rest:
-            logits = logits[self.vocabulary.continuing(rest)]
-        else:
-            self.vocabulary.ban_specials(logits)
-        second, first = np.sort(logits)[-2:]
-        return float(first - second) / spread
-
-    def _tokens(self, request: Request, prompt: Prompt, speculate: bool) -> list[int]:
-        """What is written at `request`, one character after the same was asked."""
-        decoder = Decoder(self.backend, self.vocabulary, speculate)
+    def passes(self, request: Request) -> dict[int, list[float]]:
+        """Seconds of passes over each of `PASSES` tokens, taken in turn."""
+        ids = self.prompt(request).ids
+        half = self.backend.context_length // 2
+        while len(ids) < half + max(PASSES):
+            ids = [*ids, *ids]
         state = self.backend.new_state()
-        if request.prefix:
-            before = replace(request, prefix=request.prefix[:-1])
-            place = Place.of(before)
-            if place.can_insert:
-                stopping = stopping_at(place, before.multiline)
-                decoder.run(self.prompt(before), state, 0, stopping, never)
-        keep = common_length(state.tokens, prompt.ids)
-        stopping = stopping_at(Place.of(request), request.multiline)
-        return decoder.run(prompt, state, keep, stopping, never).tokens
+        self.backend.evaluate(state, 0, ids[:half])
+        seconds: dict[int, list[float]] = {size: [] for size in PASSES}
+        for _ in range(ROUNDS):
+            for size in PASSES:
+                start = time.perf_counter()
+                self.backend.evaluate_rows(state, half, ids[half : half + size], size)
+                seconds[size].append(time.perf_counter() - start)
+        return seconds
 
 
 def run(arguments: argparse.Namespace) -> Iterator[str]:
@@ -185,13 +166,18 @@ def run(arguments: argparse.Namespace) -> Iterator[str]:
     yield from report(pairs)
     yield f"same text from a reused state as from a fresh one: {_share(typed, len(asked))}"
     yield f"same text where the prompt is read at once: {_share(split, len(asked))}"
+    seconds = bench.passes(asked[0])
+    ratios = {
+        size: statistics.median(map(truediv, seconds[size], seconds[1])) for size in PASSES[1:]
+    }
+    yield f"a pass over one token: {1000 * statistics.median(seconds[1]):.2f} ms; " + ", ".join(
+        f"over {size}: {ratio:.2f} x" for size, ratio in ratios.items()
+    )
 
 
 def report(pairs: Sequence[Pair]) -> list[str]:
     """What came of question 1."""
     same = sum(pair.same for pair in pairs)
-    gaps = [pair.gap for pair in pairs if pair.gap is not None]
-    ties = [gap for gap in gaps if gap < NEAR_TIE]
     tokens = sum(pair.drafting.generated_tokens for pair in pairs)
     passes = sum(pair.drafting.passes for pair in pairs)
     drafted = sum(pair.drafting.drafted_tokens for pair in pairs)
@@ -200,8 +186,6 @@ def report(pairs: Sequence[Pair]) -> list[str]:
         f"{len(pairs)} places, one character typed before each; "
         f"{tokens / len(pairs):.1f} tokens written on average",
         f"same text with drafts: {_share(same, len(pairs))}",
-        f"different: {len(gaps)}, of which near-ties (gap under {NEAR_TIE} standard deviations): "
-        f"{len(ties)}" + (f"; largest gap {max(gaps):.3f}" if gaps else ""),
         f"tokens per pass: {tokens / max(1, passes):.2f}; "
         f"of {drafted} drafted tokens {_share(accepted, drafted)} accepted",
         f"{'milliseconds':<14}{'plain':>9}{'drafts':>9}{'ratio':>8}",

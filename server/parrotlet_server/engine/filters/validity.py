@@ -2,7 +2,8 @@
 
 The text is parsed by tree-sitter, which knows newer syntax than the Python that runs here and goes
 on behind errors: a file that is being written is nearly always broken somewhere. Only a window
-around the cursor is parsed, and what matters is whether errors come in with the suggestion.
+around the cursor is parsed, and what matters is whether errors come in with the suggestion: those
+that stand before the cursor on its line are not its own.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from ..place import Place
+from ..scan import Scanner
 
 if TYPE_CHECKING:
     from tree_sitter import Parser
@@ -22,6 +24,22 @@ WINDOW = 2_000
 BELOW = 400
 """Characters below it, so that what a suggestion leaves open is seen to swallow them."""
 
+_WAYS_ON = (
+    ("x", ""),
+    ("", ""),
+    ("x", ": pass"),
+    ("", ": pass"),
+    ("in x", ": pass"),
+    ("in x", ""),
+    ("else x", ""),
+    ("as x", ": pass"),
+    ("x()", ": pass"),
+    (" import x", ""),
+)
+"""What a line without errors can be gone on with, whatever it is: a word and, behind the brackets
+that are open, the body of a block."""
+
+_WORD = re.compile(r"\w+\Z")
 _START = re.compile(r"^[ \t]*(?:@|(?:async[ ]def|def|class|import|from)\b)", re.MULTILINE)
 
 
@@ -40,7 +58,12 @@ def up_to_valid(place: Place, text: str, overwrite: int) -> str:
     lines = text.split("\n")
     for end in range(len(lines), 0, -1):
         kept = "\n".join(lines[:end]).rstrip()
-        if kept and window.errors(kept) <= before:
+        if not kept:
+            continue
+        errors = window.errors(kept)
+        if errors > before and end == len(lines):
+            before = max(before, window.errors_typed(before))
+        if errors <= before:
             return kept
     return ""
 
@@ -56,6 +79,7 @@ class _Window:
             above = above[start.start() :] if start is not None else above[-WINDOW:]
         self._above = above
         self._line = place.line
+        self._place = place
         self._tail = place.tail[overwrite:]
         self._below = "\n" + "\n".join(place.below)[:BELOW]
 
@@ -64,6 +88,25 @@ class _Window:
         if not text:
             return count_errors(self._above + self._below)
         return count_errors(self._above + self._line + text + self._tail + self._below)
+
+    def errors_typed(self, enough: int) -> int:
+        """The fewest errors with which the cursor's line can go on; `enough` are few enough."""
+        if self._place.is_blank:
+            return enough
+        end = self._place.tail
+        if not end.strip():
+            scanner = Scanner()
+            scanner.feed(self._above + self._line)
+            end = "".join(reversed(scanner.brackets))
+        words = _WORD.sub("", self._line)  # the last one may only have begun
+        found: list[int] = []
+        for line in dict.fromkeys((self._line, words)):
+            for word, block in _WAYS_ON:
+                text = self._above + line + word + end + block + self._below
+                found.append(count_errors(text))
+                if found[-1] <= enough:
+                    return enough
+        return min(found)
 
 
 def count_errors(text: str) -> int:
