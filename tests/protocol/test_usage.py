@@ -7,7 +7,10 @@ import os
 import socket
 import stat
 import sys
+import threading
+import time
 
+import psutil
 import pytest
 
 from ..support.lsp_client import at, client
@@ -137,6 +140,32 @@ def test_nonsense_for_an_argument_is_passed_over(watched):
         params = {"command": "parrotlet.accepted", "arguments": arguments}
         session.call("workspace/executeCommand", params)
     assert session.call("parrotlet/statistics")["accepted"] == 0
+    assert session.shut_down() == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the event loop there uses sockets itself")
+def test_no_library_opens_a_connection(watched):
+    """What the process has open is asked of the system, so native code is seen too."""
+    session, _ = watched
+    process = psutil.Process(session.process.pid)
+    seen, over = [], threading.Event()
+
+    def look():
+        while not over.is_set():
+            seen.append(process.net_connections("inet"))
+            time.sleep(0.001)
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    try:
+        for number in range(20):
+            session.change(URI, ((1, 0), (1, 0), f"    area_{number} = side\n"))
+            session.inline(URI, 2 + number, 18)
+    finally:
+        over.set()
+        looking.join()
+    assert len(seen) > 20
+    assert not any(seen)
     assert session.shut_down() == 0
 
 

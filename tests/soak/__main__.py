@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import shutil
 import statistics
 import sys
 import sysconfig
@@ -36,6 +37,9 @@ GROWTH = 1.1
 """Of the memory after the warm-up, and `ROOM` MiB: more at the end is a leak."""
 
 ROOM = 20
+LONG, STEEPEST = 1800, 20
+"""Seconds from which on the slope of the memory in the second half is judged, and MiB an hour."""
+
 INLINE, POPUP = "textDocument/inlineCompletion", "textDocument/completion"
 
 
@@ -43,10 +47,20 @@ INLINE, POPUP = "textDocument/inlineCompletion", "textDocument/completion"
 class File:
     """An open file of which a part is being typed."""
 
-    uri: str
+    path: Path
     text: str
     at: int = 0
+    end: int = 0
     version: int = 1
+
+    @property
+    def uri(self):
+        return self.path.as_uri()
+
+    @property
+    def current(self):
+        """The text as the server should have it."""
+        return self.text[: self.at] + self.text[self.end :] if self.at else self.text
 
     def start(self, draw):
         """Gives the text without the rest of some line and the three below, which is typed next."""
@@ -54,8 +68,9 @@ class File:
         end = self.at
         for _ in range(4):
             end = self.text.find("\n", end + 1)
+        self.end = end
         self.version += 1
-        return self.text[: self.at] + self.text[end:]
+        return self.current
 
     @property
     def cursor(self):
@@ -75,14 +90,14 @@ class Soak:
     """A session and what was asked in it."""
 
     session: object
+    folder: Path
     draw: random.Random
     sent: Counter = field(default_factory=Counter)
     asked: dict[int, str] = field(default_factory=dict)
     memory: list[tuple[float, float]] = field(default_factory=list)
 
     def __post_init__(self):
-        folder = Path(sysconfig.get_path("stdlib"))
-        self.texts = [(folder / f"{name}.py").read_text(encoding="utf-8") for name in MODULES]
+        self.texts = [file.read_text(encoding="utf-8") for file in workspace_files()]
         self.files = []
         self.count = 0
         for _ in range(4):
@@ -112,6 +127,8 @@ class Soak:
         if draw.random() < 0.005:
             self.session.settings = draw.choice(SETTINGS)
             self.notify("workspace/didChangeConfiguration", {"settings": None})
+        if draw.random() < 0.01:
+            self.save(draw.choice(self.files))
         file = self.files[-1]
         if file.at == 0 or draw.random() < 0.02:
             self.change(file, file.start(draw))
@@ -152,14 +169,37 @@ class Soak:
     def open(self):
         self.count += 1
         name = self.draw.choice(["module", "module", "excluded"])
-        file = File(f"file:///home/ada/{name}_{self.count}.py", self.draw.choice(self.texts))
+        path = self.folder / "edited" / f"{name}_{self.count}.py"
+        file = File(path, self.draw.choice(self.texts))
         self.session.open(file.uri, file.text)
         self.files.append(file)
         self.sent["textDocument/didOpen"] += 1
 
+    def indexed(self, patience):
+        """How many files of the workspace the server knows, once it knows all of them."""
+        deadline, files = time.monotonic() + patience, 0
+        while files < len(MODULES) and time.monotonic() < deadline:
+            self.session.reply(self.request(INLINE, at(self.files[-1].uri, 0, 0)), timeout=60)
+            reply = self.session.reply(self.request("parrotlet/statistics", {}), timeout=60)
+            files = reply["result"]["workspaceFiles"]
+            time.sleep(0.2)
+        return files
+
+    def save(self, file):
+        """What the server reads of the workspace changes with it."""
+        file.path.write_text(file.current, encoding="utf-8")
+        self.notify("textDocument/didSave", {"textDocument": {"uri": file.uri}})
+
     def close(self):
         file = self.files.pop(self.draw.randrange(len(self.files)))
         self.notify("textDocument/didClose", {"textDocument": {"uri": file.uri}})
+        file.path.unlink(missing_ok=True)
+
+
+def workspace_files():
+    """Of the standard library."""
+    folder = Path(sysconfig.get_path("stdlib"))
+    return [folder / f"{name}.py" for name in MODULES]
 
 
 def slope(samples):
@@ -190,19 +230,24 @@ def main():
     arguments = ("--model", options.model) if options.model else ()
     with (
         tempfile.TemporaryDirectory() as data,
+        tempfile.TemporaryDirectory() as root,
         client(*arguments, env={"PARROTLET_DATA": data}) as session,
     ):
-        session.start(rootUri="file:///home/ada")
-        soak = Soak(session, random.Random(options.seed))
+        folder = Path(root).resolve()
+        (folder / "edited").mkdir()
+        for file in workspace_files():
+            shutil.copy(file, folder)
+        session.start(rootUri=folder.as_uri())
+        soak = Soak(session, folder, random.Random(options.seed))
         files_before = psutil.Process(session.process.pid).num_fds()
         took = soak.run(options.seconds, options.rate)
         session.settings = {}
         soak.notify("workspace/didChangeConfiguration", {"settings": None})
-        session.reply(soak.request("parrotlet/statistics", {}), timeout=60)
+        indexed = soak.indexed(patience=30)
         missing = await_all(session, soak.asked)
         files_after = psutil.Process(session.process.pid).num_fds()
         code = session.shut_down(timeout=60)
-        return report(session, soak, took, missing, files_after - files_before, code)
+        return report(session, soak, took, missing, files_after - files_before, indexed, code)
 
 
 def await_all(session, asked, patience=60):
@@ -215,7 +260,7 @@ def await_all(session, asked, patience=60):
     return missing
 
 
-def report(session, soak, took, missing, more_files, code):
+def report(session, soak, took, missing, more_files, indexed, code):
     """Prints a table and gives the exit code."""
     outcomes, waits, twice = Counter(), [], 0
     for identity, method in soak.asked.items():
@@ -228,6 +273,7 @@ def report(session, soak, took, missing, more_files, code):
     warm = min(300, took / 4)
     steady = [(when, size) for when, size in soak.memory if when >= warm] or soak.memory
     edge = max(1, len(steady) // 10)
+    later = [sample for sample in soak.memory if sample[0] >= took / 2]
     first = statistics.median(size for _, size in steady[:edge])
     last = statistics.median(size for _, size in steady[-edge:])
     times = sorted(waits) or [0.0]
@@ -242,7 +288,7 @@ def report(session, soak, took, missing, more_files, code):
         "suggestion, 95th percentile": f"{times[int(0.95 * (len(times) - 1))]:.0f} ms",
         f"memory after {warm:.0f} s": f"{first:.0f} MiB",
         "memory at the end": f"{last:.0f} MiB",
-        "slope of the memory": f"{slope(steady):+.1f} MiB an hour",
+        "slope of the memory in the second half": f"{slope(later):+.1f} MiB an hour",
         "more open files": f"{more_files:+d}",
         "exit code": str(code),
     }
@@ -255,6 +301,8 @@ def report(session, soak, took, missing, more_files, code):
         "requests failed": outcomes["failed"] > 0,
         "nothing was suggested at all": not waits,
         "memory has grown": last > GROWTH * first + ROOM,
+        "memory is growing": took >= LONG and slope(later) > STEEPEST,
+        "the workspace was not looked at": indexed < len(MODULES),
         "files were left open": more_files > 3,
         "the server did not end properly": code != 0 or "Traceback" in session.stderr(),
     }

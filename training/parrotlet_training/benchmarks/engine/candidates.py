@@ -54,6 +54,7 @@ KINDS = (
 )
 OURS = KINDS[0].name
 Q8 = KINDS[1].name
+FOUR_BITS = KINDS[-1].name
 
 
 def peers_python() -> Path:

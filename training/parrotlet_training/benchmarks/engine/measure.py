@@ -18,7 +18,7 @@ import onnx
 from parrotlet_server.bundle import Bundle
 from parrotlet_server.bundle.checkpoint import Architecture
 
-from .candidates import OURS, Files, Kind, python_of
+from .candidates import FOUR_BITS, OURS, Files, Kind, python_of
 from .process import Candidate
 from .replay import Recorded, by_session
 from .server import ServerFigures, measure_server
@@ -94,6 +94,7 @@ class Measured:
         state: bytes of keys and values that it reads in the middle of the decoded answer.
         cached: bytes a second that are read of as many bytes as the weights have.
         memory: bytes a second that are read of more than caches hold.
+        weights_4bit: bytes of weights that a token of the 4-bit experiment reads, if it is there.
         server: of each start.
         use: processor use with and without spinning after a run; see `adapters.ort`.
     """
@@ -104,6 +105,7 @@ class Measured:
     state: int
     cached: float = 0.0
     memory: float = 0.0
+    weights_4bit: int = 0
     server: list[ServerFigures] = field(default_factory=list)
     use: dict[bool, dict[str, float]] = field(default_factory=dict)
 
@@ -158,6 +160,9 @@ def measure(
         weights_read(bundle.model_file),
         state_read(shape, len(work.prompt) + len(work.answer) // 2),
     )
+    if any(kind.name == FOUR_BITS for kind in kinds):
+        _, _, graph = str(files.path("four_bits")).partition("::")
+        found.weights_4bit = weights_read(Path(graph))
     sizes = (found.weights, FAR)
 
     def open_candidate(kind: Kind) -> Candidate:
