@@ -49,6 +49,23 @@ class TestWhatIsSuggested:
         assert text_of(completion) == "ea(radius):"
         assert completion.reason == "end_of_line"
 
+    def test_a_line_begins_where_the_user_has_put_it(self, engine):
+        """Further out than the model would, where it knows the line of the block by heart."""
+        moved = 0
+        for path, text in DOCUMENTS.items():
+            lines = text.splitlines(keepends=True)
+            for number, line in enumerate(lines):
+                before, after = "".join(lines[:number]), "".join(lines[number + 1 :])
+                if not line.startswith("        ") or before.endswith(("(\n", ":\n", ",\n")):
+                    continue
+                moved += 1
+                for candidates in (1, 3):
+                    request = Request(before + "    ", "\n" + after, path, candidates=candidates)
+                    done = engine.complete(request)
+                    for one in (done.suggestion, *done.others):
+                        assert one is None or not one.text.startswith((" ", "\t"))
+        assert moved
+
     @pytest.mark.parametrize(
         ("before", "expected"),
         [

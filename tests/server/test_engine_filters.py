@@ -117,6 +117,13 @@ TABS = "class A:\n\tdef f(self):\n\t\treturn 1\n\n\tdef g(self):\n"
 SPACES = "class A:\n  def f(self):\n    return 1\n\n  def g(self):\n"
 
 
+def test_a_line_begins_where_it_was_put():
+    place = at("if a:\n    try:\n        f()\n    |\n")
+    assert post_process(place, "    g()").reason == "indentation"
+    assert post_process(place, "finally:\n        g()").text == "finally:\n        g()"
+    assert post_process(at("if a:\n    f()\n|\n"), "    g()").text == "    g()"
+
+
 @pytest.mark.parametrize(
     ("place", "text", "kept"),
     [

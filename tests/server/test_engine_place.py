@@ -112,3 +112,23 @@ def test_comments_and_strings_are_left_alone_where_the_request_says_so(
     prefix, _, suffix = text.partition("|")
     request = Request(prefix, suffix, comments=comments, strings=strings)
     assert skipped(request, Place.of(request)) == reason
+
+
+@pytest.mark.parametrize(
+    ("text", "is_indented"),
+    [
+        ("try:\n    f()\n    |", True),
+        ("if a:\n    try:\n        f()\n    |", True),
+        ("if a:\n    # why\n    f()\n\n    |", True),
+        ("if a:\n    try:\n        f()\n      |", False),  # on the way to a block
+        ("if a:\n    f()\nelse:\n  g()\n    |", False),
+        ("def f():\n    |", False),  # nobody has said yet how deep it is
+        ("    def f():\n    |", False),
+        ("    f(\n    |", False),
+        ("def f():\n    g()\n|", False),  # the left edge
+        ("def f():\n    g(|", False),
+        ("def f():\n    '''Args:\n    |", False),  # inside a string
+    ],
+)
+def test_who_has_indented_the_line(text, is_indented):
+    assert at(text).is_indented is is_indented

@@ -144,17 +144,19 @@ class Decoder:
         cancelled: Callable[[], bool],
         mixture: Mixture | None = None,
         least: float = 0.0,
+        flush: bool = False,
     ) -> Iterator[Decoded]:
         """As `run`, and after its answer others, each a different text.
 
         They are those of the likeliest beginning: one of the answers so far up to some token, and
         another token in the place of that one. There is none whose beginning is less likely than
-        `least`. Once one is cancelled, no other follows. `mixture` has a say in each token.
+        `least`. Once one is cancelled, no other follows. `mixture` has a say in each token. With
+        `flush` none begins with a space or a tab.
         """
         if self._lookup:
             self._lookup.turn(prompt.ids)
         writing = _Writing(
-            self._backend, self._vocabulary, self._lookup, prompt, state, stopping, mixture
+            self._backend, self._vocabulary, self._lookup, prompt, state, stopping, mixture, flush
         )
         decoded = Decoded()
         if writing.read(keep, decoded, cancelled):
@@ -184,7 +186,9 @@ class _Writing:
         state: State,
         stopping: Stopping,
         mixture: Mixture | None,
+        flush: bool,
     ) -> None:
+        self._flush = flush
         self._choices: list[_Choice] = []
         self._open: list[_Choice] = []
         self._backend = backend
@@ -274,6 +278,8 @@ class _Writing:
             self._vocabulary.ban_specials(logits)
         else:
             logits = logits[ids]
+        if self._flush and not self._written:
+            self._vocabulary.ban_blanks(logits, ids, len(self._rest))
         best = logits.max()
         total = float(best + np.log(np.exp(logits - best).sum()))
         tokens, values = list(decoded.tokens), list(decoded.log_probabilities)

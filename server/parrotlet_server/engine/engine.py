@@ -153,8 +153,9 @@ class Engine:
         if mixture is None and request.recall and self._paragraphs is not None:
             return found
         names = request.ngrams.names if request.ngrams else ()
+        least = LIKELY if wanted == 1 else 0.0
         answers = self._decoder.several(
-            prompt, state, keep, stopping, cancelled, mixture, LIKELY if wanted == 1 else 0.0
+            prompt, state, keep, stopping, cancelled, mixture, least, place.is_indented
         )
         for decoded in answers:
             found.add(decoded, *suggestion_of(place, decoded, names))

@@ -62,6 +62,23 @@ class Place:
         """Whether nothing but indentation stands before the cursor on its line."""
         return not self.line.strip()
 
+    @cached_property
+    def is_indented(self) -> bool:
+        """Whether the line begins at the cursor: it stands where a block above may go on.
+
+        Not so at the left edge, where nobody may have thought of it yet, nor between two blocks'
+        columns, on the way to one.
+        """
+        if not self.is_blank or not self.line or self.region != "code" or self.opened is not None:
+            return False
+        column, nearest = indentation(self.line), NEAR
+        for line in reversed(self.above):
+            if nearest <= column:
+                break
+            if without_comment(line):
+                nearest = min(nearest, indentation(line))
+        return nearest == column
+
     @property
     def can_insert(self) -> bool:
         """Whether only what a suggestion can bring itself stands after the cursor on its line."""

@@ -26,6 +26,7 @@ class Vocabulary:
         self._texts = [text for text, _ in ordered]
         self._ids: _Ids = np.array([index for _, index in ordered], dtype=np.int64)
         self._longest = max(map(len, self._texts))
+        self._blank = np.array([text[:1] in _BLANKS for text in self.bytes], dtype=bool)
 
     def continuing(self, text: bytes) -> _Ids:
         """Ids of the tokens that begin with the non-empty `text`, or are a beginning of it."""
@@ -40,6 +41,22 @@ class Vocabulary:
         logits[: len(SPECIAL_TOKENS)][_BANNED] = -np.inf
         logits[len(self.bytes) :] = -np.inf
 
+    def ban_blanks(
+        self, logits: NDArray[np.float32], ids: _Ids | None = None, start: int = 0
+    ) -> None:
+        """Makes tokens with a space or a tab at byte `start` impossible, in place.
+
+        Args:
+            logits: of all tokens, shape (vocabulary,), or of `ids` alone.
+            ids: to which the logits belong, shape (n,).
+            start: only with `ids`.
+        """
+        if ids is None:
+            logits[: len(self._blank)][self._blank] = -np.inf
+        else:
+            banned = [self.bytes[index][start : start + 1] in _BLANKS for index in ids]
+            logits[banned] = -np.inf
+
     def _find(self, text: bytes) -> int | None:
         at = bisect_left(self._texts, text)
         if at < len(self._texts) and self._texts[at] == text:
@@ -47,4 +64,5 @@ class Vocabulary:
         return None
 
 
+_BLANKS = (b" ", b"\t")
 _BANNED = np.array([index for index in range(len(SPECIAL_TOKENS)) if index != END_OF_TEXT_ID])

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from ..place import Place
 from .closers import fit_closers
-from .indent import in_the_files_style, up_to_misplaced
+from .indent import in_the_files_style, indents_further, up_to_misplaced
 from .repeats import repeats_line_above, repeats_line_below, without_lines_below
 from .validity import up_to_valid
 from .words import starts_inside_a_word
@@ -42,7 +42,8 @@ _DUPLICATES: _Steps = (
 )
 
 _FILTERS: _Steps = (
-    ("indentation", in_the_files_style),  # first: the next ones compare with lines of the file
+    ("indentation", _dropped_if(indents_further)),
+    ("indentation", in_the_files_style),  # early: the next ones compare with lines of the file
     ("repetition", _dropped_if(repeats_line_above)),
     *_DUPLICATES,
     ("indentation", up_to_misplaced),

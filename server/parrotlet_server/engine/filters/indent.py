@@ -35,6 +35,11 @@ def in_the_files_style(place: Place, text: str) -> str:
     return "\n".join(lines)
 
 
+def indents_further(place: Place, text: str) -> bool:
+    """Whether `text` moves a line that begins where the user or the editor has put it."""
+    return place.is_indented and text[:1] in (" ", "\t")
+
+
 def up_to_misplaced(place: Place, text: str) -> str:
     """`text` up to the first line that goes back to a column where no block of it began."""
     if "\n" not in text or (place.opened is not None and place.opened.closer):
