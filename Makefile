@@ -49,17 +49,33 @@ soak: .venv/dev ## a server under load for SECONDS=3600: replies counted, memory
 
 # Their own environment: llama.cpp is compiled, which takes some minutes.
 PEERS := .cache/peers/bin/python
+LLAMA := llama-cpp-python==0.3.36
 .cache/peers/llama.cpp:
 	$(PEERS) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .cache/peers
-	CMAKE_ARGS="-DLLAVA_BUILD=OFF $${CMAKE_ARGS:-}" $(PEERS) -m pip install --quiet --disable-pip-version-check numpy llama-cpp-python==0.3.36
+	CMAKE_ARGS="-DLLAVA_BUILD=OFF $${CMAKE_ARGS:-}" $(PEERS) -m pip install --quiet --disable-pip-version-check numpy $(LLAMA)
 	touch $@
+
+# The package's sources hold the server too, but it installs only the library. Without a page for
+# browsers and without TLS nothing is fetched while it is built.
+LLAMA_SOURCES := .cache/peers/sources
+.cache/peers/bin/llama-server: | .cache/peers/llama.cpp
+	command -v cmake >/dev/null || { echo "no cmake: apt install cmake"; exit 1; }
+	rm -rf $(LLAMA_SOURCES)
+	$(PEERS) -m pip download --quiet --disable-pip-version-check --no-binary :all: --no-deps --dest $(LLAMA_SOURCES) $(LLAMA)
+	tar -xzf $(LLAMA_SOURCES)/*.tar.gz -C $(LLAMA_SOURCES) --strip-components 1
+	cmake -S $(LLAMA_SOURCES)/vendor/llama.cpp -B $(LLAMA_SOURCES)/build -DCMAKE_BUILD_TYPE=Release \
+		-DBUILD_SHARED_LIBS=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_APP=OFF \
+		-DLLAMA_BUILD_UI=OFF -DLLAMA_USE_PREBUILT_UI=OFF -DLLAMA_OPENSSL=OFF
+	cmake --build $(LLAMA_SOURCES)/build --target llama-server --parallel $${CMAKE_BUILD_PARALLEL_LEVEL:-2}
+	mv $(LLAMA_SOURCES)/build/bin/llama-server $@
+	rm -rf $(LLAMA_SOURCES)
 
 .cache/peers/engines: .cache/peers/llama.cpp
 	$(PEERS) -m pip install --quiet --disable-pip-version-check ctranslate2==4.8.5 openvino==2026.4.1 safetensors==0.8.0
 	touch $@
 
 .PHONY: test-peers
-test-peers: .venv/dev .cache/peers/llama.cpp ## our model in llama.cpp, which is compiled for it; not in CI
+test-peers: .venv/dev .cache/peers/llama.cpp .cache/peers/bin/llama-server ## our model in llama.cpp and behind its server, which are compiled for it; not in CI
 	$(BIN)/python -m pytest tests/peers
 
 .PHONY: e2e

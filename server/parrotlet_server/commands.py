@@ -75,7 +75,7 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model",
         metavar="MODEL",
-        help="folder of a model bundle or of a checkpoint, or owner/name@revision on the Hub "
+        help="folder of a model bundle or of a checkpoint, or owner/name@commit on the Hub "
         "(default: the model that comes with Parrotlet)",
     )
 

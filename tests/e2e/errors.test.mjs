@@ -37,6 +37,19 @@ scenario(
       () => "the log does not hold what the server printed",
     );
 
+    // A value of a wrong type: told, with the way to its setting; the server is another setting's matter.
+    await window.setSettings({ "parrotlet.serverCommand": command, "parrotlet.pythonPath": 3 });
+    const [wrong] = await window.until(
+      async () => {
+        const found = (await window.notifications()).filter(({ text }) => text.includes("pythonPath"));
+        return found.length > 0 && found;
+      },
+      10_000,
+      () => "no notification of the wrong type",
+    );
+    assert.equal(wrong.text, "Parrotlet: parrotlet.pythonPath must be a string; 3 is ignored.");
+    assert.deepEqual(wrong.buttons, ["Open Settings"]);
+
     // Off: no complaint any more.
     await window.command("Parrotlet: Turn Suggestions On or Off");
     await window.statusIs(/Suggestions are off/, 10_000);

@@ -11,7 +11,20 @@ import llama_cpp
 import numpy as np
 
 
+def plain_buffers() -> None:
+    """Keeps llama.cpp from its code for AMX, which crashes where the compiler drops a constant."""
+    defaults = llama_cpp.llama_model_default_params
+
+    def without_extra() -> llama_cpp.llama_model_params:
+        params = defaults()
+        params.use_extra_bufts = False
+        return params
+
+    llama_cpp.llama_cpp.llama_model_default_params = without_extra
+
+
 def main() -> None:
+    plain_buffers()
     asked = json.load(sys.stdin)
     model = llama_cpp.Llama(
         sys.argv[1], n_ctx=1024, n_threads=1, n_threads_batch=1, logits_all=True, verbose=False

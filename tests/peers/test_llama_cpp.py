@@ -9,43 +9,16 @@ import numpy as np
 import pytest
 
 from parrotlet_server.backends.onnx import OnnxBackend
-from parrotlet_server.bundle.export import export_checkpoint, restore_checkpoint
 from parrotlet_server.bundle.gguf import export_gguf
-from parrotlet_server.bundle.resolve import DEFAULT_MODEL
-from parrotlet_server.engine import Request
-from parrotlet_server.engine.prompt import build_prompt
 from parrotlet_tokenizer.specials import FIM_PREFIX_ID
+
+from .conftest import PROMPTS
 
 ROOT = Path(__file__).parents[2]
 PEER = os.environ.get("PARROTLET_PEERS_PYTHON", str(ROOT / ".cache/peers/bin/python"))
-PROMPTS, TOKENS = 20, 24
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("peers") / "checkpoint"
-    restore_checkpoint(DEFAULT_MODEL, folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def exact(checkpoint, tmp_path_factory):
-    return export_checkpoint(checkpoint, tmp_path_factory.mktemp("peers") / "f32", bits=32)
-
-
-@pytest.fixture(scope="module")
-def prompts(exact):
-    """Prompts as served, at places spread over files of this repository."""
-    files = sorted((ROOT / "server/parrotlet_server").rglob("*.py"))
-    files = [file for file in files if file.stat().st_size > 2000][:PROMPTS]
-    assert len(files) == PROMPTS
-    found = []
-    for number, file in enumerate(files):
-        text = file.read_text(encoding="utf-8")
-        at = len(text) * (number + 1) // (PROMPTS + 1)
-        request = Request(text[:at], text[text.find("\n", at) :], path=file.name)
-        found.append(build_prompt(exact.tokenizer, request, 1024).ids)
-    return found
+TOKENS = 24
+NEAR = 0.02
+"""Standard deviations of the logits between two tokens that count as equally likely."""
 
 
 def llama_tokens(file, prompts):
@@ -82,7 +55,7 @@ def test_in_float32_the_tokens_are_ours(checkpoint, exact, prompts, tmp_path):
         if ours != answer:
             at = next(i for i in range(TOKENS) if ours[i] != answer[i])
             # llama.cpp keeps keys and values, and computes GELU, in half precision
-            assert gaps[at] < 0.02, (at, gaps[at])
+            assert gaps[at] < NEAR, (at, gaps[at])
 
 
 @pytest.mark.timeout(1800)

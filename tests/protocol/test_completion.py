@@ -299,7 +299,7 @@ def test_ghost_text_beside_a_popup_goes_on_from_its_item(shared, suggest, new_ur
     shared.open(uri, prefix + suffix)
     line, character = position(prefix)
     selected = {"range": span((line, character - 3), (line, character)), "text": "self"}
-    (item,) = shared.call(
+    item, *_ = shared.call(
         "textDocument/inlineCompletion", at(uri, line, character, selectedCompletionInfo=selected)
     )
     expected = suggest(prefix.removesuffix("sel") + "self", suffix, path="inventory.py")

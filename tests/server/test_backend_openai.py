@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
 from parrotlet_server.backends.errors import EndpointError
+from parrotlet_server.backends.openai import OpenAIClient
 from parrotlet_server.backends.options import BackendOptions
 from parrotlet_server.engine import Request
 from parrotlet_server.engine.completer import open_completer
@@ -146,6 +149,62 @@ def test_nonsense_is_told_in_one_line_and_not_tried_again(remote, server, fault,
         remote(attempts=3).complete(cursor("shapes.py", "def circle_area("))
     assert "\n" not in str(caught.value)
     assert len(server.requests) == 1
+
+
+class Scripted(BaseHTTPRequestHandler):
+    """Streams the next of the server's `answers`, whatever is asked."""
+
+    def log_message(self, *_):
+        pass
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.end_headers()
+        for event in self.server.answers.pop(0):
+            self.wfile.write(f"data: {json.dumps(event)}\n\n".encode())
+
+
+@pytest.fixture
+def answered():
+    """Gives the text that these answers make, one for each attempt."""
+    with HTTPServer(("127.0.0.1", 0), Scripted) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+        thread.start()
+
+        def answered(*answers):
+            server.answers = list(answers)
+            url = f"http://127.0.0.1:{server.server_port}/v1"
+            client = OpenAIClient(BackendOptions(kind="openai", url=url, timeout=20.0))
+            return "".join(piece.text for piece in client.stream([1], 8, lambda: False))
+
+        yield answered
+        server.shutdown()
+        thread.join()
+
+
+FULL = {"error": {"code": 500, "message": "Context size has been exceeded.", "type": "server"}}
+WRITTEN = {"choices": [{"text": "radius", "finish_reason": None}]}
+ENDED = {"choices": [{"text": "):", "finish_reason": "stop"}]}
+
+
+def test_an_error_that_passes_is_tried_again_within_an_answer_too(answered):
+    """llama.cpp has begun to answer when it finds no room beside another one's answer."""
+    assert answered([FULL], [FULL], [WRITTEN, ENDED]) == "radius):"
+    with pytest.raises(EndpointError, match=r"failed: Context size has been exceeded\."):
+        answered([FULL], [FULL], [FULL])
+
+
+def test_what_has_been_written_is_not_written_twice(answered):
+    with pytest.raises(EndpointError, match=r"failed: Context size has been exceeded\."):
+        answered([WRITTEN, FULL], [WRITTEN, ENDED])
+
+
+@pytest.mark.parametrize("error", [{"code": 400, "message": "too long"}, "too long"])
+def test_an_error_that_stays_is_not_tried_again(answered, error):
+    with pytest.raises(EndpointError, match=r"failed: too long"):
+        answered([{"error": error}], [WRITTEN, ENDED])
 
 
 def test_an_answer_that_is_not_streamed_is_taken(remote, server):

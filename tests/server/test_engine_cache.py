@@ -1,5 +1,7 @@
 """Suggestions that were made before."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -93,6 +95,18 @@ def test_all_that_the_completion_depends_on_is_compared():
     assert not cache.get(request("a|", path="b.py", document="a"))
     assert not cache.get(request("a|", path="a.py", document="b"))
     assert not cache.get(request("a|", path="a.py", document="a", multiline="never"))
+
+
+def test_what_is_shown_to_one_who_asks_is_not_what_comes_unasked():
+    cache = SuggestionCache()
+    less_likely = replace(completion("bcd"), dropped=("empty",))
+    cache.put(request("a|", candidates=3), less_likely)
+    assert cache.get(request("a|", candidates=3))
+    assert not cache.get(request("a|"))
+    assert cache.get(request("ab|"))  # he types it
+    cache.put(request("x|", candidates=3), completion("bcd"))
+    assert cache.get(request("x|"))
+    assert not cache.get(request("y|", candidates=3))
 
 
 def test_far_text_counts_too():

@@ -1,3 +1,4 @@
+import operator
 import time
 
 import pytest
@@ -5,7 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from parrotlet_server.engine import Request
-from parrotlet_server.engine.prompt import HEALING_TOKENS, MOST_HEALED, SUFFIX_TOKENS, build_prompt
+from parrotlet_server.engine.prompt import (
+    BLOCK,
+    HEALING_TOKENS,
+    MOST_HEALED,
+    SUFFIX_TOKENS,
+    build_prompt,
+)
 from parrotlet_server.engine.states import common_length
 from parrotlet_tokenizer import Header
 from parrotlet_tokenizer.prompt import serving_head
@@ -87,9 +94,22 @@ def test_every_request_fits_the_context(tokenizer, prefix, suffix, path, context
 def test_the_suffix_is_whole_lines_within_its_budget(tokenizer):
     prompt = build_prompt(tokenizer, Request("x = 1", "\n" + TEXT), 1024)
     suffix = suffix_of(prompt, tokenizer)
-    assert TEXT.startswith(suffix)
+    assert "\n" + suffix in TEXT
     assert suffix.endswith("\n")
     assert SUFFIX_TOKENS // 2 < len(tokenizer.encode(suffix)) <= SUFFIX_TOKENS
+
+
+def test_the_suffix_stays_as_the_cursor_moves_in_its_block(tokenizer):
+    lines = TEXT[:6000].splitlines(keepends=True)
+    suffixes = []
+    for number in range(1, len(lines)):
+        # at the end of each line in turn
+        request = Request("".join(lines[:number])[:-1], "\n" + "".join(lines[number:]))
+        text = suffix_of(build_prompt(tokenizer, request, 1024), tokenizer)
+        starts = range(number, number + BLOCK)
+        assert any("".join(lines[start:]).startswith(text) for start in starts)
+        suffixes.append(text)
+    assert sum(map(operator.ne, suffixes, suffixes[1:])) < len(suffixes) / 3
 
 
 def test_one_endless_line_below_is_cut_inside(tokenizer):

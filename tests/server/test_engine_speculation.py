@@ -13,6 +13,9 @@ from parrotlet_server.bundle import open_bundle
 from parrotlet_server.bundle.export import export_checkpoint
 from parrotlet_server.engine import Engine, Request
 from parrotlet_server.engine import engine as engine_module
+from parrotlet_server.engine.decode import CHUNK
+from parrotlet_server.engine.engine import suggestion_of
+from parrotlet_server.engine.lookup import LONG_DRAFT
 
 from ..support.tiny_model import DOCUMENTS, tiny_checkpoint
 
@@ -97,16 +100,18 @@ def rounded(random_checkpoint, tmp_path_factory):
     return export_checkpoint(random_checkpoint, tmp_path_factory.mktemp("rounded") / "bundle")
 
 
-@given(st.integers(0, 2**32), st.integers(1, 60), st.data())
+@given(st.integers(0, 2**32), st.integers(1, 140), st.data())
 @settings(max_examples=40, deadline=None)
 def test_each_row_is_the_same_to_the_bit_whatever_it_is_read_with(rounded, seed, size, data):
-    """A prompt at once, in pieces, token by token, or again from somewhere in it."""
+    """A prompt token by token, in pieces with drafts behind them, or again from somewhere in it."""
     backend = OnnxBackend(rounded.model_file, threads=1)
     tokens = np.random.default_rng(seed).integers(32, 400, size).tolist()
-    whole = backend.evaluate_rows(backend.new_state(), 0, tokens, size).copy()
+    state = backend.new_state()
+    rows = [backend.evaluate(state, at, tokens[at : at + 1]).copy() for at in range(size)]
+    whole = np.stack(rows)
     state, at = backend.new_state(), 0
     while at < size:
-        piece = data.draw(st.integers(1, min(size - at, 9)))
+        piece = data.draw(st.integers(1, min(size - at, CHUNK + LONG_DRAFT)))
         rows = backend.evaluate_rows(state, at, tokens[at : at + piece], piece)
         assert (rows == whole[at : at + piece]).all()
         at += piece
@@ -194,7 +199,7 @@ class TestSeveral:
             Request(text[:at], text[text.find("\n", at) :], candidates=candidates, **options)
         )
 
-    @pytest.mark.parametrize("before", ["    def ", "        self.", "    for name, c", "class "])
+    @pytest.mark.parametrize("before", ["    def ", "        self.", "        del sel", "class "])
     def test_they_are_other_texts_and_none_shadows_the_first(self, engines, before):
         for engine in engines:
             one = self.ask(engine, before, candidates=1)
@@ -205,6 +210,24 @@ class TestSeveral:
             assert one.others == ()
             scores = [suggestion.score for suggestion in several.others]
             assert scores == sorted(scores, reverse=True)
+
+    def test_no_text_comes_twice(self, engines, monkeypatch):
+        """Not even before the filters, so that no try is spent on it."""
+        found = []
+
+        def keep(place, decoded, known=()):
+            found.append((decoded.reason, decoded.text))
+            return suggestion_of(place, decoded, known)
+
+        monkeypatch.setattr(engine_module, "suggestion_of", keep)
+        tried = 0
+        for request in requests("inventory.py", 23, candidates=3):
+            found.clear()
+            engines[0].complete(request)
+            texts = [text for _, text in found]
+            assert len(texts) == len(set(texts))
+            tried += len(texts)
+        assert tried > 40
 
     def test_an_unsure_model_has_three(self, random_pair):
         for engine in random_pair:
@@ -230,10 +253,10 @@ class TestSeveral:
 
     def test_afterwards_the_state_serves_the_next_key(self, engines):
         engine, plain = engines
-        self.ask(engine, "    for name, c", document="d")
-        after = self.ask(engine, "    for name, cou", candidates=1, document="d")
+        self.ask(engine, "        del sel", document="d")
+        after = self.ask(engine, "        del self.i", candidates=1, document="d")
         assert after.evaluated_tokens < after.prompt_tokens / 2
-        expected = self.ask(plain, "    for name, cou", candidates=1)
+        expected = self.ask(plain, "        del self.i", candidates=1)
         assert after.suggestion.text == expected.suggestion.text
 
     @pytest.mark.parametrize("asked", [3, 8, 12, 20])

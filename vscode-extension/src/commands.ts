@@ -1,6 +1,7 @@
 /** The commands, and the menu behind the status bar item. */
 
 import * as vscode from "vscode";
+import { openSettings } from "./config";
 import type { Ctx } from "./ctx";
 import { look } from "./state";
 
@@ -43,7 +44,7 @@ async function menu(ctx: Ctx): Promise<void> {
     },
     {
       label: "$(gear) Settings",
-      run: () => vscode.commands.executeCommand("workbench.action.openSettings", "@ext:parrotlet.parrotlet"),
+      run: () => openSettings("@ext:parrotlet.parrotlet"),
     },
   ];
   if (serverCommand.length === 0 && ctx.shownState.kind === "error") {

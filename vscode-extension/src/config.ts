@@ -2,7 +2,7 @@
 
 import * as os from "node:os";
 import * as vscode from "vscode";
-import { expand, readSettings, toggleTarget, type Places, type Settings } from "./settings";
+import { expand, Mistakes, readSettings, toggleTarget, type Places, type Settings } from "./settings";
 
 const SECTION = "parrotlet";
 
@@ -11,6 +11,7 @@ export class Config implements vscode.Disposable {
   private readonly changed = new vscode.EventEmitter<{ before: Settings; after: Settings }>();
   readonly onDidChange = this.changed.event;
   private readonly subscription: vscode.Disposable;
+  private readonly mistakes = new Mistakes();
 
   constructor(private readonly log: vscode.LogOutputChannel) {
     this.current = this.read();
@@ -45,9 +46,14 @@ export class Config implements vscode.Disposable {
 
   private read(): Settings {
     const configuration = vscode.workspace.getConfiguration(SECTION);
-    const { settings, warnings } = readSettings((key) => configuration.get(key));
-    for (const warning of warnings) {
-      this.log.warn(warning);
+    const { settings, mistakes } = readSettings((key) => configuration.get(key));
+    // While suggestions are off, nobody is bothered; turning them on reads the settings again.
+    for (const { key, message } of settings.enable ? this.mistakes.news(mistakes) : []) {
+      this.log.warn(message);
+      // The server reads this one as it stands, and tells of it itself.
+      if (key !== "enable") {
+        void tell(key, message);
+      }
     }
     return {
       ...settings,
@@ -56,6 +62,20 @@ export class Config implements vscode.Disposable {
       model: expand(settings.model, places()),
     };
   }
+}
+
+/** Shows a wrong value, with the way to its setting. */
+async function tell(key: keyof Settings, message: string): Promise<void> {
+  const button = "Open Settings";
+  const chosen = await vscode.window.showWarningMessage(`Parrotlet: ${message}`, button);
+  if (chosen === button) {
+    await openSettings(`${SECTION}.${key}`);
+  }
+}
+
+/** Opens VS Code's settings where they fit `query`. */
+export async function openSettings(query: string): Promise<void> {
+  await vscode.commands.executeCommand("workbench.action.openSettings", query);
 }
 
 export function places(): Places {

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import * as vscode from "vscode";
 import { Bootstrap } from "./bootstrap";
 import { Server } from "./client";
-import type { Config } from "./config";
+import { openSettings, type Config } from "./config";
 import { asFailure, type Failure, type Mend } from "./failure";
 import { Restarts } from "./restarts";
 import { needsRestart } from "./settings";
@@ -223,9 +223,7 @@ export class Ctx {
         actions.set("Set Up Anew", () => this.rebuild());
       } else {
         const setting = mend.replace("settings:", "parrotlet.");
-        actions.set("Open Settings", () =>
-          vscode.commands.executeCommand("workbench.action.openSettings", setting),
-        );
+        actions.set("Open Settings", () => openSettings(setting));
       }
     }
     const chosen = await vscode.window.showErrorMessage(

@@ -11,14 +11,26 @@ export interface Settings {
 
 export const defaults: Settings = { enable: true, serverCommand: [], pythonPath: "", model: "" };
 
+/** A value that its setting cannot have. */
+export interface Mistake {
+  readonly key: keyof Settings;
+  /** Names the setting, what it wants and what it got. */
+  readonly message: string;
+}
+
 /**
  * Reads settings through `get`. VS Code does not hold people to a setting's type when they edit settings.json by
- * hand, so a value of another type counts as not set, and `warnings` says so.
+ * hand, so a value of another type counts as not set, and `mistakes` says so.
  */
-export function readSettings(get: (key: string) => unknown): { settings: Settings; warnings: string[] } {
-  const warnings: string[] = [];
+export function readSettings(get: (key: string) => unknown): { settings: Settings; mistakes: Mistake[] } {
+  const mistakes: Mistake[] = [];
 
-  function read<T>(key: string, fallback: T, fits: (value: unknown) => value is T, wanted: string): T {
+  function read<T>(
+    key: keyof Settings,
+    fallback: T,
+    fits: (value: unknown) => value is T,
+    wanted: string,
+  ): T {
     const value = get(key);
     if (value === undefined || value === null) {
       return fallback;
@@ -26,7 +38,7 @@ export function readSettings(get: (key: string) => unknown): { settings: Setting
     if (fits(value)) {
       return value;
     }
-    warnings.push(`parrotlet.${key} must be ${wanted}; ${JSON.stringify(value)} is ignored.`);
+    mistakes.push({ key, message: `parrotlet.${key} must be ${wanted}; ${shown(value)} is ignored.` });
     return fallback;
   }
 
@@ -41,7 +53,26 @@ export function readSettings(get: (key: string) => unknown): { settings: Setting
     pythonPath: read("pythonPath", defaults.pythonPath, (v) => typeof v === "string", "a string").trim(),
     model: read("model", defaults.model, (v) => typeof v === "string", "a string").trim(),
   };
-  return { settings, warnings };
+  return { settings, mistakes };
+}
+
+const LONGEST_SHOWN = 60;
+
+function shown(value: unknown): string {
+  const text = JSON.stringify(value);
+  return text.length <= LONGEST_SHOWN ? text : `${text.slice(0, LONGEST_SHOWN)}…`;
+}
+
+/** Which mistakes are to be told: settings are read again and again, and each wrong value is told once. */
+export class Mistakes {
+  private known = new Set<string>();
+
+  /** Those of `mistakes`, all that there are now, that were not there the last time. */
+  news(mistakes: readonly Mistake[]): Mistake[] {
+    const news = mistakes.filter(({ message }) => !this.known.has(message));
+    this.known = new Set(mistakes.map(({ message }) => message));
+    return news;
+  }
 }
 
 function isCommand(value: unknown): value is readonly string[] {

@@ -1,14 +1,14 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { defaults, expand, needsRestart, readSettings, toggleTarget } from "../src/settings";
+import { defaults, expand, Mistakes, needsRestart, readSettings, toggleTarget } from "../src/settings";
 
 function from(values: Record<string, unknown>): ReturnType<typeof readSettings> {
   return readSettings((key) => values[key]);
 }
 
 test("nothing set: the defaults", () => {
-  assert.deepEqual(from({}), { settings: defaults, warnings: [] });
+  assert.deepEqual(from({}), { settings: defaults, mistakes: [] });
 });
 
 test("what is set is read", () => {
@@ -17,20 +17,42 @@ test("what is set is read", () => {
 });
 
 test("a value of a wrong type counts as not set, and is named", () => {
-  const { settings, warnings } = from({
+  const { settings, mistakes } = from({
     enable: "yes",
     serverCommand: "parrotlet serve",
     pythonPath: 3,
     model: [],
   });
   assert.deepEqual(settings, defaults);
-  assert.equal(warnings.length, 4);
-  assert.match(
-    warnings[1] ?? "",
-    /parrotlet\.serverCommand must be a list of strings.*"parrotlet serve" is ignored/,
-  );
+  assert.deepEqual(mistakes, [
+    { key: "enable", message: 'parrotlet.enable must be true or false; "yes" is ignored.' },
+    {
+      key: "serverCommand",
+      message:
+        'parrotlet.serverCommand must be a list of strings, the program first; "parrotlet serve" is ignored.',
+    },
+    { key: "pythonPath", message: "parrotlet.pythonPath must be a string; 3 is ignored." },
+    { key: "model", message: "parrotlet.model must be a string; [] is ignored." },
+  ]);
+  const [long] = from({ model: Array(1_000).fill("m") }).mistakes;
+  assert.ok(long !== undefined && long.message.length < 150, "a message stays short");
   assert.deepEqual(from({ serverCommand: [""] }).settings.serverCommand, []);
   assert.deepEqual(from({ serverCommand: ["a", 1] }).settings.serverCommand, []);
+});
+
+test("a wrong value is told once, and again where it comes back", () => {
+  const told = new Mistakes();
+  const news = (values: Record<string, unknown>): string[] =>
+    told.news(from(values).mistakes).map(({ message }) => message);
+  const model = "parrotlet.model must be a string; 3 is ignored.";
+  assert.deepEqual(news({ model: 3 }), [model]);
+  assert.deepEqual(news({ model: 3, enable: true }), []);
+  assert.deepEqual(news({ model: 3, pythonPath: ["python3"] }), [
+    'parrotlet.pythonPath must be a string; ["python3"] is ignored.',
+  ]);
+  assert.deepEqual(news({ model: 4 }), ["parrotlet.model must be a string; 4 is ignored."]);
+  assert.deepEqual(news({ model: "/m" }), []);
+  assert.deepEqual(news({ model: 3 }), [model]);
 });
 
 test("only what the process is started with asks for another process", () => {

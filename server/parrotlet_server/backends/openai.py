@@ -257,7 +257,11 @@ class _Call:
         try:
             content = json.loads(text)
             if isinstance(content, dict) and content.get("error"):
-                raise EndpointError(f"failed: {self._clean(_message(content))}")
+                message = f"failed: {self._clean(_message(content))}"
+                if _code(content) in _RETRIED:
+                    # llama.cpp has no room beside an answer that somebody has just left
+                    raise _TransientError(message)
+                raise EndpointError(message)
             choices = content["choices"]
             if not choices:
                 return False  # figures of usage
@@ -286,6 +290,13 @@ class _Call:
 def _message(content: Any) -> str:
     error = content.get("error", content) if isinstance(content, dict) else content
     return str(error.get("message", error) if isinstance(error, dict) else error)
+
+
+def _code(content: dict[str, Any]) -> int:
+    """The status that an error within an answer tells; 0 if none."""
+    error = content["error"]
+    code = error.get("code") if isinstance(error, dict) else None
+    return code if isinstance(code, int) else 0
 
 
 def _api_key(variable: str, host: str) -> str | None:

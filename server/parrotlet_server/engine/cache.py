@@ -39,6 +39,13 @@ class _Entry:
     after: int  # hash
     completion: Completion
 
+    def serves(self, candidates: int, typed: int) -> bool:
+        """Whether so many suggestions can be had of it once `typed` characters of it are there."""
+        if candidates > self.candidates:
+            return False
+        # who did not ask is shown only what is likely enough, but may type on what he asked for
+        return typed > 0 or candidates == self.candidates or not self.completion.dropped
+
 
 class SuggestionCache:
     """Completions by the text around the cursor: all of it, on both sides.
@@ -97,7 +104,7 @@ class SuggestionCache:
             after = hash(below) if after is None else after
             if after != entry.after or hash(request.prefix[: entry.size]) != entry.before:
                 continue
-            if entry.candidates < request.candidates:
+            if not entry.serves(request.candidates, typed):
                 continue
             if replace(request, prefix="", suffix="", candidates=1) != entry.request:
                 continue

@@ -19,8 +19,14 @@ from .states import common_length
 from .stopping import Stop, Stopping
 from .vocabulary import Vocabulary
 
-CHUNK = 64
-"""Tokens of a prompt that are read between two looks at the cancellation: 10 to 50 ms."""
+CHUNK = 56
+"""Tokens of a prompt that are read between two looks at the cancellation: 10 to 50 ms.
+
+With a draft behind them they are no more than 64, up to which each row of a pass comes out the same
+to the bit however many there are."""
+
+_MOST_SAME = 8
+"""Answers that may turn out to be known already before no further one is tried."""
 
 _UNLIKELY = math.log(0.01)
 """Log-probability of the token with which another answer begins to differ, at least."""
@@ -71,9 +77,10 @@ class _Choice:
     """A token of the answer, and those that might stand in its place.
 
     Attributes:
-        logits: what it was chosen from, float32, shape (n,); -inf for what was taken already.
-        ids: of the n tokens; None for the whole vocabulary.
-        total: logarithm of the sum of the exponentials of all `logits`.
+        logits: of the likely tokens, the likeliest among them, float32, shape (n,); -inf for what
+            was taken already.
+        ids: of the n tokens.
+        total: logarithm of the sum of the exponentials of the logits of all tokens.
         rest: text before the cursor that the token had to spell.
         written: bytes of the answer before it.
         before: tokens that were written before it.
@@ -81,7 +88,7 @@ class _Choice:
     """
 
     logits: Logits
-    ids: NDArray[np.int64] | None
+    ids: NDArray[np.int64]
     total: float
     rest: bytes
     written: bytes = b""
@@ -91,8 +98,7 @@ class _Choice:
     @property
     def best(self) -> int:
         """The likeliest token that is left."""
-        best = int(self.logits.argmax())
-        return best if self.ids is None else int(self.ids[best])
+        return int(self.ids[self.logits.argmax()])
 
     @property
     def value(self) -> float:
@@ -161,21 +167,31 @@ class Decoder:
         decoded = Decoded()
         if writing.read(keep, decoded, cancelled):
             writing.write(decoded, cancelled)
-        known = [decoded.text.encode()]
+        texts, written, same = {decoded.text}, [writing.written], 0
         yield decoded
         while decoded.reason != "cancelled" and (choice := writing.fork(least)) is not None:
             token, value = choice.best, choice.value
             choice.take()
             shown = choice.written + self._vocabulary.bytes[token][len(choice.rest) :]
-            if not shown or any(text.startswith(shown) for text in known):
-                continue  # other tokens of the same text
+            if not shown or any(text.startswith(shown) for text in written):
+                continue  # most likely other tokens of the same text
             decoded = writing.branch(choice, token, value, cancelled)
-            known.append(decoded.text.encode())
+            written.append(writing.written)
+            if decoded.reason != "cancelled" and decoded.text in texts:
+                same += 1  # the stop cut off what is different
+                if same == _MOST_SAME:
+                    return
+                continue
+            texts.add(decoded.text)
             yield decoded
 
 
 class _Writing:
-    """One prompt, and what is written after it."""
+    """One prompt, and what is written after it.
+
+    Attributes:
+        written: bytes after the cursor, of the newest answer, what is stopped at among them.
+    """
 
     def __init__(
         self,
@@ -199,7 +215,7 @@ class _Writing:
         self._mixture = mixture
         self._lookup = lookup
         self._rest = prompt.rest
-        self._written = b""
+        self.written = b""
         self._shown = 0
         self._draft: list[int] = []
         # Logits after the last token written and after each of the draft; `_at` is the row to
@@ -209,7 +225,12 @@ class _Writing:
 
     def read(self, keep: int, decoded: Decoded, cancelled: Callable[[], bool]) -> bool:
         """Reads the prompt, and a first draft with its end; False if it was cancelled."""
-        ids = self._prompt.ids
+        return self._read(keep, self._prompt.ids, decoded, cancelled)
+
+    def _read(
+        self, keep: int, ids: list[int], decoded: Decoded, cancelled: Callable[[], bool]
+    ) -> bool:
+        """Reads `ids` from `keep` on, and a draft with their end; False if it was cancelled."""
         keep = min(keep, len(ids) - 1)  # the last token's logits are needed
         for start in range(keep, len(ids), CHUNK):
             if cancelled():
@@ -219,7 +240,7 @@ class _Writing:
                 self._backend.evaluate(self._state, start, chunk)
             else:
                 self._evaluate(start, chunk, decoded)
-            decoded.evaluated += len(chunk)
+            decoded.evaluated += max(0, min(start + CHUNK, len(self._prompt.ids)) - start)
         return True
 
     def write(self, decoded: Decoded, cancelled: Callable[[], bool]) -> None:
@@ -251,7 +272,7 @@ class _Writing:
     ) -> Decoded:
         """Another answer, which has `token` in the place of `choice`."""
         decoded = Decoded()
-        self._rest, self._written, self._shown = self._prompt.rest, b"", 0
+        self._rest, self.written, self._shown = self._prompt.rest, b"", 0
         if self._lookup:
             self._lookup.cut(len(self._prompt.ids))
         for one, its in zip(choice.before, choice.log_probabilities, strict=True):
@@ -259,9 +280,8 @@ class _Writing:
         if not cancelled() and not self._take(token, value, decoded):
             whole = [*self._prompt.ids, *decoded.tokens]
             # yet another answer may have been written over what stands before
-            keep = min(common_length(self._state.tokens, whole), len(whole) - 1)
-            self._evaluate(keep, whole[keep:], decoded)
-            self.write(decoded, cancelled)
+            if self._read(common_length(self._state.tokens, whole), whole, decoded, cancelled):
+                self.write(decoded, cancelled)
         return decoded
 
     def _mixed(self, logits: Logits, decoded: Decoded) -> Logits:
@@ -278,12 +298,15 @@ class _Writing:
             self._vocabulary.ban_specials(logits)
         else:
             logits = logits[ids]
-        if self._flush and not self._written:
+        if self._flush and not self.written:
             self._vocabulary.ban_blanks(logits, ids, len(self._rest))
         best = logits.max()
         total = float(best + np.log(np.exp(logits - best).sum()))
+        # all else is let go of: a row has as many logits as the vocabulary has tokens
+        likely = np.flatnonzero(logits >= min(best, np.float32(total + _UNLIKELY)))
+        logits, ids = logits[likely], likely if ids is None else ids[likely]
         tokens, values = list(decoded.tokens), list(decoded.log_probabilities)
-        return _Choice(logits, ids, total, self._rest, self._written, tokens, values)
+        return _Choice(logits, ids, total, self._rest, self.written, tokens, values)
 
     def _take(self, token: int, value: float, decoded: Decoded) -> bool:
         """Adds `token` to the answer; whether that ends it."""
@@ -303,15 +326,15 @@ class _Writing:
     def _add(self, token: int, value: float, decoded: Decoded) -> bool:
         """Adds `token` to the text; whether that is no UTF-8."""
         text = self._vocabulary.bytes[token]
-        self._written += text[len(self._rest) :]
+        self.written += text[len(self._rest) :]
         self._rest = self._rest[len(text) :]
-        self._shown += bool(self._written)
+        self._shown += bool(self.written)
         if self._lookup:
             self._lookup.extend([token])
         decoded.tokens.append(token)
-        decoded.ends.append(len(self._written))
+        decoded.ends.append(len(self.written))
         decoded.log_probabilities.append(value)
-        decoded.text, broken = decode_whole(self._written)
+        decoded.text, broken = decode_whole(self.written)
         return broken
 
     def _read_last(self, decoded: Decoded) -> None:
@@ -337,7 +360,7 @@ class _Writing:
         """
         assert self._lookup is not None
         draft = self._lookup.draft(self._rest)[: min(room, self._prompt.limit - self._shown - 1)]
-        rest, written = self._rest, self._written
+        rest, written = self._rest, self.written
         for at, token in enumerate(draft):
             text = self._vocabulary.bytes[token]
             written += text[len(rest) :]

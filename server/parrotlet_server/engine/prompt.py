@@ -1,14 +1,15 @@
 """From a place in a text to the tokens that the model reads.
 
 The prompt is the grammar's serving form: header, suffix, prefix. What stands first changes least.
-The suffix begins below the cursor's line, so it stays as one types in the line, and the prefix
-begins at a line start that moves in big steps, so that a typed character only changes the end.
-Both are functions of the request alone.
+The suffix begins where the cursor's block ends, so it stays as one types and moves in the block,
+and the prefix begins at a line start that moves in big steps, so that a typed character only
+changes the end. Both are functions of the request alone.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from zlib import crc32
 
 from parrotlet_tokenizer import CodeTokenizer, Header
 from parrotlet_tokenizer.prompt import serving_head
@@ -17,6 +18,9 @@ from parrotlet_tokenizer.specials import END_OF_TEXT_ID
 from .types import Related, Request
 
 SUFFIX_TOKENS = 192
+BLOCK = 8
+"""Lines below the cursor's among which the suffix begins."""
+
 HEALING_TOKENS = 16
 """Room kept for writing anew what was taken back, besides the suggestion's own."""
 
@@ -24,6 +28,9 @@ MOST_HEALED = 64
 """Bytes; of a longer last piece only the last token is taken back."""
 
 SMALLEST_CONTEXT = 128
+
+_LONGEST_LINE = 10_000
+"""Characters: a line with more ends the block, wherever that is."""
 
 _CHARACTERS_PER_TOKEN = 4  # of Python text, rather too many: what does not fit is tried shorter
 
@@ -89,10 +96,11 @@ def _path(path: str | None, characters: int) -> str | None:
 
 
 def _suffix(tokenizer: CodeTokenizer, suffix: str, budget: int) -> str:
-    """The lines below the cursor's own, as many as `budget` tokens hold; "" if all are blank."""
+    """The lines below the cursor's block, as many as `budget` tokens hold; "" if all are blank."""
     near = suffix.find("\n", 0, 100_000) + 1
     if not near:
         return ""
+    near = _block_end(suffix, near)
     text = clean(suffix[near : near + budget * 6])
     whole = near + budget * 6 >= len(suffix)
     while text.strip():
@@ -104,6 +112,30 @@ def _suffix(tokenizer: CodeTokenizer, suffix: str, budget: int) -> str:
             return text
         text, whole = text[: max(1, len(text) * budget // used)], False
     return ""
+
+
+def _block_end(suffix: str, at: int) -> int:
+    """Where the next block begins in `suffix`, whose line at `at` is the first below the cursor's.
+
+    That is behind a blank line, or at the line of the `BLOCK` next whose hash is the least, which
+    stays the least while the cursor comes nearer (Schleimer et al. 2003, "Winnowing"). What is
+    left out between costs next to nothing (docs/experiments.md); without it the model would have
+    to read all anew whenever the cursor is moved by a line.
+    """
+    starts: list[tuple[int, int]] = []
+    start, after_blank = at, False
+    for _ in range(BLOCK):
+        line = suffix[start : start + _LONGEST_LINE].partition("\n")[0]
+        is_blank = not line.strip()
+        if not is_blank:
+            if after_blank:
+                return start
+            starts.append((crc32(line.encode("utf-8", "replace")), start))
+        after_blank = is_blank
+        start = suffix.find("\n", start, start + _LONGEST_LINE) + 1
+        if not start:
+            break
+    return min(starts)[1] if starts else at
 
 
 def _prefix(

@@ -73,6 +73,7 @@ class RemoteEngine:
             prompt_tokens=prompt_tokens,
             generated_tokens=answer.pieces,
             seconds=time.perf_counter() - start,
+            dropped=() if suggestion or reason == "cancelled" else (reason,),
         )
 
     def _ask(self, request: Request, answer: _Answer, cancelled: Callable[[], bool]) -> int:

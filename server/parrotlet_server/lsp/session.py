@@ -436,7 +436,8 @@ class Session:
                     self._ahead = None
             if answer is None or answer.reason == "cancelled" or era != self._era:
                 return
-            if self._cache.get(following) is None:
+            counted = self._counted.ngrams if self._counted else None
+            if following.ngrams is counted and self._cache.get(following) is None:
                 number = self._cache.put(following, answer)
                 self._foreseen = {number, *sorted(self._foreseen)[-8:]}
             if answer.suggestion is not None:
