@@ -17,7 +17,7 @@ from parrotlet_training.corpus.holdout import is_held_out
 from parrotlet_training.corpus.shards import ShardWriter
 from parrotlet_training.evaluate.cursors import KINDS, LINE_START, code_lines, make
 from parrotlet_training.evaluate.errors import EvaluationError
-from parrotlet_training.evaluate.lines import compare, line_score
+from parrotlet_training.evaluate.lines import compare, has_novel_word, line_score
 from parrotlet_training.evaluate.places import draw_places, folder_places, held_out_places
 
 
@@ -194,3 +194,21 @@ def test_other_files_of_the_folder_have_a_say_and_the_file_itself_is_none(tmp_pa
             found[copies, recall] = similarity["value"]
     assert found[9, "workspace"] > found[9, "off"] + 0.3
     assert found[0, "workspace"] < found[9, "workspace"] - 0.3
+
+
+@pytest.mark.parametrize(
+    ("text", "novel"),
+    [
+        ("a = 1\nb = |a|\n", False),
+        ("a = 1\nb = |c|\n", True),
+        ("a = 1\nb = |c|\nc = 2\n", False),
+        ("a = 1\nb = |None if a else len(a)|\n", False),
+        ("area = 1\nb = ar|ea|\n", False),
+        ("area = 1\nb = ar|eas|\n", True),
+        ("a = 1\nb = |12 + 3|\n", False),
+    ],
+)
+def test_words_that_stand_nowhere_else(text, novel):
+    before, inside, after = text.split("|")
+    whole = before + inside + after
+    assert has_novel_word(whole, len(before), len(before + inside)) is novel

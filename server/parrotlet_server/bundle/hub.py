@@ -15,7 +15,7 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def is_hub_name(name: str) -> bool:
-    """Whether `name` is ``owner/name@revision``."""
+    """Whether `name` is ``owner/name@commit``."""
     return _NAME.fullmatch(name) is not None
 
 

@@ -34,7 +34,7 @@ class Settings:
 
     Attributes:
         enable: whether anything is suggested.
-        model: a bundle folder, a checkpoint folder or ``owner/name@revision`` on the Hub; empty
+        model: a bundle folder, a checkpoint folder or ``owner/name@commit`` on the Hub; empty
             for the one that the server was started with.
         multiline: "auto" allows several lines where a block is to be written, "always" wherever
             the cursor ends a line, "never" nowhere.

@@ -288,7 +288,7 @@ def _add_model(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--model",
         metavar="MODEL",
-        help="bundle or checkpoint folder, or owner/name@revision on the Hub "
+        help="bundle or checkpoint folder, or owner/name@commit on the Hub "
         "(default: the model that comes with Parrotlet)",
     )
 

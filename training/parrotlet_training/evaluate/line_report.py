@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 
@@ -79,8 +80,10 @@ def measure(options: argparse.Namespace) -> Report:
             ]
     figures += [score.stops_right, score.parseable]
     wrong = score.mistakes()
+    novel = Counter(item.mistake for item in score.items if item.novel and not item.exact)
     notes.append(
-        "what is wrong: " + ", ".join(f"{kind} {count}" for kind, count in wrong.most_common())
+        "what is wrong, and how often the line takes a word that stands nowhere else in its file: "
+        + ", ".join(f"{kind} {count} ({novel[kind]})" for kind, count in wrong.most_common())
     )
     median, late = _latency(score)
     notes.append(
@@ -90,6 +93,7 @@ def measure(options: argparse.Namespace) -> Report:
     details = {
         "latency_ms": {"median": median, "p95": late},
         "mistakes": dict(wrong),
+        "mistakes_with_a_novel_word": dict(novel),
         "items": [
             {"kind": kind, **asdict(item), "exact": item.exact, "mistake": item.mistake}
             for kind, item in zip(kinds, score.items, strict=True)

@@ -6,7 +6,10 @@ above and below stays. The engine then suggests the rest of the line.
 
 from __future__ import annotations
 
+import builtins
+import keyword
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -30,6 +33,9 @@ DROPPED = "syntax"
 CUT = "length"
 """`Completion.reason` of what was cut because it grew too long."""
 
+_WORD = re.compile(r"[^\W\d]\w*")
+_PYTHONS = frozenset([*keyword.kwlist, *keyword.softkwlist, *dir(builtins), "self", "cls"])
+
 Place = tuple[str, str, int]
 """Path (told to the model), whole text, and the cursor's offset in characters."""
 
@@ -48,6 +54,7 @@ class LineItem:
         reason: why the suggestion ended or is missing, as in `Completion.reason`.
         seconds: that the engine took.
         dropped: why likelier answers were not worth showing, as in `Completion.dropped`.
+        novel: whether the line takes a word that stands nowhere else in the file.
     """
 
     path: str
@@ -59,6 +66,7 @@ class LineItem:
     reason: str
     seconds: float
     dropped: tuple[str, ...] = ()
+    novel: bool = False
 
     @property
     def exact(self) -> bool:
@@ -244,4 +252,16 @@ def _ask(
         completion.reason,
         completion.seconds,
         completion.dropped,
+        has_novel_word(text, offset, offset + len(wanted)),
     )
+
+
+def has_novel_word(text: str, start: int, end: int) -> bool:
+    """Whether `text` from `start` to `end` has a word, or the rest of one, that is nowhere else.
+
+    Python's own words count as known.
+    """
+    while start > 0 and (text[start - 1].isalnum() or text[start - 1] == "_"):
+        start -= 1
+    known = _PYTHONS | set(_WORD.findall(text[:start])) | set(_WORD.findall(text[end:]))
+    return not known.issuperset(_WORD.findall(text[start:end]))

@@ -172,7 +172,7 @@ def measure(
 
     for turn in range(work.loads):
         tell(f"loading, {turn + 1} of {work.loads}")
-        found.server.append(measure_server(str(bundle.folder), work.seconds if not turn else 0))
+        found.server.append(measure_server(str(bundle.folder), work.seconds))
         for result in found.results:
             with closing(open_candidate(result.kind)) as candidate:
                 result.load.append(candidate.seconds)

@@ -65,6 +65,10 @@ def _seconds(value: float) -> str:
     return f"{value:.2f} s"
 
 
+def _milliseconds(value: float) -> str:
+    return f"{1000 * value:.0f} ms"
+
+
 def _share(value: float) -> str:
     return f"{100 * value:.1f} %"
 
@@ -121,13 +125,14 @@ def musts(measured: Measured) -> list[Must]:
             _megabytes,
         )
     )
-    idle = measured.server[0].idle
-    if idle is not None:
-        found.append(Must("processor use of an idle server", idle, 0.001, False, _share))
+    idle = [one.idle for one in measured.server if one.idle is not None]
+    if idle:
+        found.append(Must("processor use of an idle server", median(idle), 0.001, False, _share))
     cancelled = [seconds for one in measured.server for seconds in one.cancelled]
     if cancelled:
         rest = p95(cancelled)
-        found.append(Must("at rest after a cancelled request, p95", rest, 0.05, False, _seconds))
+        name = "at rest after a cancelled request, p95"
+        found.append(Must(name, rest, 0.05, False, _milliseconds))
     return found
 
 

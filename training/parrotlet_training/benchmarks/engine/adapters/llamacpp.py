@@ -7,6 +7,7 @@ prefix that it shares with the next prompt, as that server's slots do.
 from __future__ import annotations
 
 import ctypes
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import llama_cpp
@@ -23,9 +24,9 @@ class Adapter:
     def __init__(self, model: str, threads: int, context: int) -> None:
         llama_cpp.llama_log_set(_quiet, ctypes.c_void_p(0))
         llama_cpp.llama_backend_init()
-        self._model = llama_cpp.llama_model_load_from_file(
-            model.encode(), llama_cpp.llama_model_default_params()
-        )
+        options = llama_cpp.llama_model_default_params()
+        options.use_extra_bufts = not _has_amx()
+        self._model = llama_cpp.llama_model_load_from_file(model.encode(), options)
         if not self._model:
             raise SystemExit(f"llama.cpp does not load {model}")
         settings = llama_cpp.llama_context_default_params()
@@ -71,6 +72,17 @@ class Adapter:
     def _likeliest(self) -> int:
         logits = llama_cpp.llama_get_logits_ith(self._context, -1)
         return int(np.ctypeslib.as_array(logits, (self._size,)).argmax())
+
+
+def _has_amx() -> bool:
+    """Whether llama.cpp would use AMX, at which the pinned version crashes (gcc 12).
+
+    Without it, 8 bits are read as on any processor with VNNI; 4 bits are not laid out anew either.
+    """
+    try:
+        return "amx_int8" in Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return False
 
 
 @llama_cpp.llama_log_callback  # type: ignore[untyped-decorator]
