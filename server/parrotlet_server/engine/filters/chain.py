@@ -70,6 +70,7 @@ def post_process(place: Place, text: str, finished: bool = True) -> Filtered:
         return Filtered("", reason="syntax", changed=tuple(changed))
     # once the end is cut off, it may be what stands below
     last = _passed(place, kept, _DUPLICATES)
+    overwrite = overwrite if last.text else 0
     return replace(last, overwrite=overwrite, changed=(*changed, *last.changed))
 
 
