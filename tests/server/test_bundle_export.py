@@ -94,7 +94,7 @@ def test_transformers_loads_what_was_restored(bundle, tmp_path):
     ours = backend.evaluate(backend.new_state(), 0, ids)
     assert ours.argmax() == theirs.argmax()
     # what is left is the rounding of activations to 8 bits
-    assert np.abs(ours - theirs).max() < 0.1 * theirs.std()
+    assert np.abs(ours - theirs).max() < 0.3 * theirs.std()
 
 
 def test_what_was_restored_holds_the_weights_that_the_bundle_computes_with(

@@ -84,7 +84,7 @@ def test_a_manifest_cannot_name_files_elsewhere(damaged, path):
     ("change", "message"),
     [
         ({"format": "another"}, "not the manifest of a Parrotlet model bundle"),
-        ({"version": 2}, "format version 2, this program reads 1: update parrotlet"),
+        ({"version": 1}, "format version 1, this program reads 2: update parrotlet"),
         ({"version": "1"}, "format version"),
         ({"fim": "psm"}, "other special tokens"),
         ({"special_tokens": {"<|endoftext|>": 7}}, "other special tokens"),

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from parrotlet_server.bundle import BundleError
 
 from .base import State, check_evaluation
+from .overflow import sums_overflow
 from .threads import default_threads
 
 _LARGEST_STATE = 2**32
@@ -76,6 +77,8 @@ class OnnxBackend:
         # spinning after the run too was no faster and burns a core for 50 ms after each run.
         options.add_session_config_entry("session.intra_op.allow_spinning", "1")
         options.add_session_config_entry("session.force_spinning_stop", str(int(stop_spinning)))
+        if sums_overflow():  # then the weights are turned to unsigned bytes, a little slower
+            options.add_session_config_entry("session.x64quantprecision", "1")
         try:
             self._session = onnxruntime.InferenceSession(
                 str(model), options, providers=["CPUExecutionProvider"]
@@ -85,12 +88,11 @@ class OnnxBackend:
             raise BundleError(f"{model} does not load: {reason}") from error
         shapes = {value.name: value.shape for value in self._session.get_inputs()}
         outputs = {value.name: value.shape for value in self._session.get_outputs()}
-        # older graphs take no second row (see `bundle.graph`); theirs differ in the last bits
-        self._pairs = "attention_rows" in shapes
         past = [shape for name, shape in shapes.items() if name.startswith("past_")]
         try:
             self.context_length = int(shapes["past_key.0"][2])
             self.vocabulary_size = int(outputs["logits"][1])
+            shapes["attention_rows"]
             size = 4 * sum(math.prod(map(int, shape)) for shape in past)
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise BundleError(f"{model} is not the graph of a Parrotlet model") from error
@@ -119,12 +121,12 @@ class OnnxBackend:
             "position_ids": np.arange(keep, total, dtype=np.int64),
             "logit_idx": np.arange(new - rows, new, dtype=np.int64),
         }
-        if self._pairs:
-            # at the very end of the context there is no room for the second one
-            twice = new == 1 and total < self.context_length
-            rows_read = [0, 0] if twice else range(new)
-            feeds["attention_rows"] = np.array(rows_read, dtype=np.int64)
-            total += twice
+        # a single row is read twice (see `bundle.graph`); at the very end of the context there is
+        # no room for the second one
+        twice = new == 1 and total < self.context_length
+        rows_read = [0, 0] if twice else range(new)
+        feeds["attention_rows"] = np.array(rows_read, dtype=np.int64)
+        total += twice
         feeds["seqlens_k"] = np.array([total - 1], dtype=np.int32)
         feeds["total_sequence_length"] = np.array(total, dtype=np.int32)
         binding = state.binding

@@ -15,7 +15,9 @@ def model_card(manifest: Manifest) -> str:
     """The text of a bundle's ``README.md``."""
     shape = manifest.architecture
     weights = (
-        "float32" if manifest.bits == 32 else f"{manifest.bits}-bit, blocks of {manifest.block}"
+        "float32"
+        if manifest.bits == 32
+        else f"{manifest.bits}-bit, a scale for each output, blocks of {manifest.block} in the embedding"
     )
     lines = [
         "# Parrotlet model bundle",

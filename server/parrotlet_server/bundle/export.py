@@ -9,15 +9,17 @@ import onnx
 from parrotlet_tokenizer.tokenizer import TOKENIZER_FILE
 
 from .aside import check_target, written_aside
+from .calibrate import ROW_TOKENS, calibrate, calibration_rows
 from .card import CARD_FILE, model_card
 from .checkpoint import Checkpoint, read_checkpoint, write_checkpoint, write_json
 from .errors import BundleError
-from .graph import build_graph
+from .graph import EightBits, build_graph, rounded
 from .manifest import (
     MANIFEST_FILE,
     MODEL_FILE,
     Bundle,
     Manifest,
+    best_quality,
     describe_files,
     open_bundle,
     program,
@@ -57,7 +59,8 @@ def export_checkpoint(
         raise BundleError(f"{checkpoint}: {weights:,} bytes of weights do not fit one model file")
     with written_aside(folder, overwrite) as aside:
         (aside / TOKENIZER_FILE).write_text(content.tokenizer.json, encoding="utf-8")
-        onnx.save(build_graph(shape, content.tensors, block), aside / MODEL_FILE)
+        rounding = _rounding(content, block) if block else None
+        onnx.save(build_graph(shape, content.tensors, rounding), aside / MODEL_FILE)
         manifest = Manifest(
             architecture=shape,
             bits=bits,
@@ -92,10 +95,18 @@ def _block(content: Checkpoint, bits: int, checkpoint: Path) -> int | None:
     if bits != 8:
         raise BundleError(f"weights have 8 or 32 bits, not {bits}")
     shape = content.architecture
-    block = block_size(shape.width, shape.inner)
+    block = block_size(shape.width)
     if block is None:
         raise BundleError(
-            f"{checkpoint}: at 8 bits n_embd ({shape.width}) and n_inner ({shape.inner}) must be "
-            f"multiples of {BLOCK_SIZES[-1]}: use --bits 32"
+            f"{checkpoint}: at 8 bits n_embd ({shape.width}) must be a multiple of "
+            f"{BLOCK_SIZES[-1]}: use --bits 32"
         )
     return block
+
+
+def _rounding(content: Checkpoint, block: int) -> EightBits:
+    """The ranges are those of the rounded weights, so what was restored gives the same again."""
+    shape = content.architecture
+    quality = best_quality(content.notes)
+    rows = calibration_rows(content.tokenizer, min(ROW_TOKENS, shape.context_length), quality)
+    return EightBits(block, calibrate(shape, rounded(shape, content.tensors, block), rows))

@@ -22,12 +22,20 @@ much as an eighth of the logits' spread of that. So a single row is to be given 
 (`attention_rows` 0, 0); what comes of the second is dropped, and its keys and values lie beyond
 what the state counts. All other operators give a row the same bits however many there are.
 
-Layer normalisation takes the residual sum with it (its fourth output hands the sum on), the
-activation takes its bias, and the embedding is gathered from the head's own quantised weights.
+At 8 bits the products are those of whole numbers: each matrix has signed bytes with a scale for each
+output, and its inputs become unsigned bytes by a scale and a zero point that were fixed when the
+graph was made (`calibrate`). So rounding an input does not ask what else is in the pass, and sums
+of whole numbers are exact; a row is the same on every processor up to there. The head reads its
+weights in blocks (``MatMulNBits``), since the embedding is gathered from them.
+
+The residual sum is an operator of its own: ONNX Runtime's ``SkipLayerNormalization`` takes three
+times as long as a sum and a ``LayerNormalization``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -36,7 +44,14 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from .checkpoint import Architecture, Tensors
-from .quantise import ZERO_POINT, Quantised, dequantise, quantise
+from .quantise import (
+    Columns,
+    Quantised,
+    dequantise,
+    dequantise_columns,
+    quantise,
+    quantise_columns,
+)
 
 _MICROSOFT = "com.microsoft"
 _OPSET = 18
@@ -45,15 +60,57 @@ _BYTES = ".quantised"
 _SCALES = ".scales"
 
 
-def build_graph(architecture: Architecture, tensors: Tensors, block: int | None) -> onnx.ModelProto:
+@dataclass(frozen=True)
+class EightBits:
+    """How a graph is rounded to 8 bits.
+
+    Attributes:
+        block: weights per scale of the embedding and head.
+        ranges: of what goes into each matrix, by the matrix's name without ``.weight``: the least
+            and the largest value that are told apart.
+    """
+
+    block: int
+    ranges: Mapping[str, tuple[float, float]]
+
+
+def build_graph(
+    architecture: Architecture, tensors: Tensors, rounding: EightBits | None
+) -> onnx.ModelProto:
     """The graph with its weights inside.
 
     Args:
         architecture: its numbers.
         tensors: float32 weights, named and shaped as in `Architecture.shapes`.
-        block: weights per scale at 8 bits; None keeps float32.
+        rounding: None keeps float32.
     """
-    return _Graph(architecture, tensors, block).build()
+    return _Graph(architecture, tensors, rounding).build()
+
+
+def build_probe(
+    architecture: Architecture, tensors: Tensors
+) -> tuple[onnx.ModelProto, dict[str, str]]:
+    """A float32 graph that also gives what goes into each matrix.
+
+    Returns:
+        The graph, and the name of the output, float32 (1, S, inputs), for each matrix's name.
+    """
+    graph = _Graph(architecture, tensors, None)
+    model = graph.build()
+    for value in graph.inputs.values():
+        model.graph.output.append(helper.make_tensor_value_info(value, TensorProto.FLOAT, None))
+    return model, graph.inputs
+
+
+def rounded(architecture: Architecture, tensors: Tensors, block: int) -> Tensors:
+    """`tensors` as a graph at 8 bits computes with them."""
+    found = dict(tensors)
+    for name, shape in architecture.shapes().items():
+        if name == "wte.weight":
+            found[name] = dequantise(quantise(tensors[name], block))
+        elif len(shape) == 2 and name != "wpe.weight":
+            found[name] = dequantise_columns(quantise_columns(tensors[name]))
+    return found
 
 
 def read_weights(model: onnx.ModelProto, architecture: Architecture) -> Tensors:
@@ -67,100 +124,108 @@ def read_weights(model: onnx.ModelProto, architecture: Architecture) -> Tensors:
     for name in architecture.shapes():
         if name in stored:
             tensors[name] = stored[name]
+            continue
+        data, scales = stored[name + _BYTES], stored[name + _SCALES]
+        if name == "wte.weight":
+            tensors[name] = dequantise(Quantised(data, scales))
         else:
-            weight = dequantise(Quantised(stored[name + _BYTES], stored[name + _SCALES]))
-            # The embedding is stored as the head's (outputs, inputs), the others turned to that.
-            tensors[name] = weight if name == "wte.weight" else weight.T
+            tensors[name] = dequantise_columns(Columns(data, scales))
     return tensors
 
 
 class _Graph:
-    """Collects nodes and initialisers."""
+    """Collects nodes and initialisers.
 
-    def __init__(self, architecture: Architecture, tensors: Tensors, block: int | None) -> None:
+    Attributes:
+        inputs: the value that goes into each matrix, by its name without ``.weight``.
+    """
+
+    def __init__(
+        self, architecture: Architecture, tensors: Tensors, rounding: EightBits | None
+    ) -> None:
         self.architecture = architecture
         self.tensors = tensors
-        self.block = block
+        self.rounding = rounding
         self.nodes: list[onnx.NodeProto] = []
         self.initialisers: list[onnx.TensorProto] = []
+        self.inputs: dict[str, str] = {}
 
     def build(self) -> onnx.ModelProto:
         shape = self.architecture
-        # A projection's bias is added by the normalisation that follows it.
-        added, residual = self.embed()
+        residual = self.embed()
         own = [
             self.constant("attention.first", np.array([0], np.int64)),
             self.add("Shape", ["input_ids"], domain=""),
             self.constant("attention.axis", np.array([1], np.int64)),
         ]
-        bias: str | None = None
         for layer in range(shape.layers):
             name = f"h.{layer}"
-            normal, residual = self.normalise(f"{name}.ln_1", added, residual, bias)
-            qkv = self.linear(f"{name}.attn.c_attn", normal, bias=True)
+            normal = self.normalise(f"{name}.ln_1", residual)
+            qkv = self.linear(f"{name}.attn.c_attn", normal)
             added = self.linear(f"{name}.attn.c_proj", self.attend(layer, qkv, own))
-            bias = f"{name}.attn.c_proj.bias"
-            normal, residual = self.normalise(f"{name}.ln_2", added, residual, bias)
-            inner = self.linear(f"{name}.mlp.c_fc", normal)
+            residual = self.add("Add", [residual, added], domain="")
+            normal = self.normalise(f"{name}.ln_2", residual)
+            inner = self.linear(f"{name}.mlp.c_fc", normal, bias=False)
             inner = self.add("FastGelu", [inner, self.keep(f"{name}.mlp.c_fc.bias")])
             added = self.linear(f"{name}.mlp.c_proj", inner)
-            bias = f"{name}.mlp.c_proj.bias"
-        added = self.add("Gather", [added, "logit_idx"], axis=1, domain="")
+            residual = self.add("Add", [residual, added], domain="")
         residual = self.add("Gather", [residual, "logit_idx"], axis=1, domain="")
-        normal, _ = self.normalise("ln_f", added, residual, bias)
-        self.head(normal)
+        self.head(self.normalise("ln_f", residual))
         return self.model()
 
-    def embed(self) -> tuple[str, str]:
-        """Embeddings of the tokens and of their positions, each (1, S, width)."""
-        batch = self.constant("axes.batch", np.array([0], np.int64))
+    def embed(self) -> str:
+        """Embeddings of the tokens and of their positions, summed, shape (1, S, width)."""
         positions = self.add("Gather", [self.keep("wpe.weight"), "position_ids"], axis=0, domain="")
-        positions = self.add("Unsqueeze", [positions, batch], domain="")
-        if self.block is None:
-            words = self.add("Gather", [self.keep("wte.weight"), "input_ids"], axis=0, domain="")
+        name = "wte.weight"
+        if self.rounding is None:
+            words = self.add("Gather", [self.keep(name), "input_ids"], axis=0, domain="")
         else:
-            quantised, scales = self.quantised("wte.weight", self.tensors["wte.weight"])
-            steps = self.add("Gather", [quantised, "input_ids"], axis=0, domain="")
-            steps = self.add("Cast", [steps], to=TensorProto.FLOAT, domain="")
-            zero = self.constant("zero_point", np.array(ZERO_POINT, np.float32))
-            steps = self.add("Sub", [steps, zero], domain="")
-            scales = self.add("Gather", [scales, "input_ids"], axis=0, domain="")
+            block = self.rounding.block
+            quantised = quantise(self.tensors[name], block)
             last = self.constant("axes.last", np.array([2], np.int64))
+            # the head reads the same bytes; the scales differ in their shape alone
+            scales = self.constant(name + _SCALES, quantised.scales)
             scales = self.add("Unsqueeze", [scales, last], domain="")
-            words = self.add("Mul", [steps, scales], domain="")
+            words = self.add(
+                "GatherBlockQuantized",
+                [self.constant(name + _BYTES, quantised.bytes), "input_ids", scales],
+                bits=8,
+                block_size=block,
+                gather_axis=0,
+                quantize_axis=2,
+            )
             width = self.constant("shape.words", np.array([-1, self.architecture.width], np.int64))
             words = self.add("Reshape", [words, width], domain="")
-        return self.add("Unsqueeze", [words, batch], domain=""), positions
+        words = self.add("Add", [words, positions], domain="")
+        batch = self.constant("axes.batch", np.array([0], np.int64))
+        return self.add("Unsqueeze", [words, batch], domain="")
 
-    def normalise(
-        self, name: str, value: str, skip: str, bias: str | None = None
-    ) -> tuple[str, str]:
-        """Layer normalisation of ``value + skip + bias``, and that sum."""
-        inputs = [value, skip, self.keep(f"{name}.weight"), self.keep(f"{name}.bias")]
-        if bias:
-            inputs.append(self.keep(bias))
-        normal, residual = f"{name}.out", f"{name}.sum"
-        self.nodes.append(
-            helper.make_node(
-                "SkipLayerNormalization",
-                inputs,
-                [normal, "", "", residual],
-                name=name,
-                domain=_MICROSOFT,
-                epsilon=self.architecture.epsilon,
-            )
-        )
-        return normal, residual
+    def normalise(self, name: str, value: str) -> str:
+        weights = [self.keep(f"{name}.weight"), self.keep(f"{name}.bias")]
+        epsilon = self.architecture.epsilon
+        return self.add("LayerNormalization", [value, *weights], domain="", epsilon=epsilon)
 
-    def linear(self, name: str, value: str, bias: bool = False) -> str:
+    def linear(self, name: str, value: str, bias: bool = True) -> str:
+        """`value` times the matrix `name`, and its bias unless whoever comes next adds that."""
+        self.inputs[name] = value
         weight = self.tensors[f"{name}.weight"]
-        if self.block is None:
+        if self.rounding is None:
             out = self.add("MatMul", [value, self.keep(f"{name}.weight")], domain="")
             return self.add("Add", [out, self.keep(f"{name}.bias")], domain="") if bias else out
-        inputs = [value, *self.quantised(f"{name}.weight", np.ascontiguousarray(weight.T))]
+        columns = quantise_columns(weight)
+        step, zero = _steps(*self.rounding.ranges[name])
+        scale = self.constant(f"{name}.step", np.array(step, np.float32))
+        offset = self.constant(f"{name}.zero", np.array(zero, np.uint8))
+        inputs = [
+            self.add("QuantizeLinear", [value, scale, offset], domain=""),
+            self.constant(f"{name}.weight{_BYTES}", columns.bytes),
+            scale,
+            self.constant(f"{name}.weight{_SCALES}", columns.scales),
+            offset,
+        ]
         if bias:
-            inputs += ["", "", self.keep(f"{name}.bias")]
-        return self.matmul_bits(name, inputs, *weight.shape)
+            inputs += ["", self.keep(f"{name}.bias")]
+        return self.add("MatMulIntegerToFloat", inputs)
 
     def attend(self, layer: int, qkv: str, own: list[str]) -> str:
         """The attention of `qkv`; `own` cuts off the row that is there twice."""
@@ -193,33 +258,24 @@ class _Graph:
         shape = self.architecture
         rows = self.constant("shape.rows", np.array([-1, shape.width], np.int64))
         normal = self.add("Reshape", [normal, rows], domain="")
-        if self.block is None:
-            self.nodes.append(
-                helper.make_node("Gemm", [normal, "wte.weight"], ["logits"], name="head", transB=1)
+        if self.rounding is None:
+            node = helper.make_node(
+                "Gemm", [normal, "wte.weight"], ["logits"], name="head", transB=1
             )
         else:
-            inputs = [normal, f"wte.weight{_BYTES}", f"wte.weight{_SCALES}"]
-            self.matmul_bits("head", inputs, shape.width, shape.vocabulary_size, "logits")
-
-    def matmul_bits(
-        self, name: str, inputs: list[str], k: int, n: int, output: str | None = None
-    ) -> str:
-        output = output or f"{name}.out"
-        self.nodes.append(
-            helper.make_node(
+            node = helper.make_node(
                 "MatMulNBits",
-                inputs,
-                [output],
-                name=name,
+                [normal, f"wte.weight{_BYTES}", f"wte.weight{_SCALES}"],
+                ["logits"],
+                name="head",
                 domain=_MICROSOFT,
-                K=k,
-                N=n,
+                K=shape.width,
+                N=shape.vocabulary_size,
                 bits=8,
-                block_size=self.block,
+                block_size=self.rounding.block,
                 accuracy_level=4,  # activations to int8, blockwise, products in integers
             )
-        )
-        return output
+        self.nodes.append(node)
 
     def add(self, kind: str, inputs: list[str], domain: str = _MICROSOFT, **attributes: Any) -> str:
         """Appends an operator with one output, whose name is returned."""
@@ -232,14 +288,6 @@ class _Graph:
     def keep(self, name: str) -> str:
         """Puts a weight in as it is."""
         return self.constant(name, self.tensors[name])
-
-    def quantised(self, name: str, weight: NDArray[np.float32]) -> tuple[str, str]:
-        assert self.block is not None
-        quantised = quantise(weight, self.block)
-        return (
-            self.constant(name + _BYTES, quantised.bytes),
-            self.constant(name + _SCALES, quantised.scales),
-        )
 
     def constant(self, name: str, value: NDArray[Any]) -> str:
         self.initialisers.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
@@ -272,3 +320,10 @@ class _Graph:
             ir_version=_IR_VERSION,
             producer_name="parrotlet",
         )
+
+
+def _steps(low: float, high: float) -> tuple[float, int]:
+    """Step and zero point of an unsigned byte that tells apart values from `low` to `high`."""
+    low, high = min(low, 0.0), max(high, 0.0)  # zero is a whole number of steps
+    step = (high - low) / 255 or 1.0
+    return step, round(-low / step)

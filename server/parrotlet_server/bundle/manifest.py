@@ -31,7 +31,7 @@ from .errors import BundleError
 MANIFEST_FILE = "parrotlet.json"
 MODEL_FILE = "model.onnx"
 FORMAT = "parrotlet-bundle"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 FIM_LAYOUT = "spm"
 
 _FILES = (MODEL_FILE, TOKENIZER_FILE)
@@ -45,7 +45,7 @@ class Manifest:
     Attributes:
         architecture: the model's numbers.
         bits: of the weights, 8 or 32.
-        block: weights per scale; None at 32 bits.
+        block: weights per scale of the embedding; None at 32 bits.
         notes: "corpus", "run" and "evaluation", as the training wrote them.
         licence: of the weights; None if it is not stated.
         made_by: the program and its version.
@@ -63,8 +63,7 @@ class Manifest:
     @property
     def best_quality(self) -> int | None:
         """The quality level that prompts ask for; None if the model learnt no levels."""
-        level = self.notes.get("run", {}).get("best_quality")
-        return level if type(level) is int and 0 <= level < QUALITY_LEVELS else None
+        return best_quality(self.notes)
 
     def to_json(self) -> dict[str, Any]:
         """The content of ``parrotlet.json``."""
@@ -83,6 +82,12 @@ class Manifest:
                 for name, (size, digest) in self.files.items()
             },
         }
+
+
+def best_quality(notes: Mapping[str, Mapping[str, Any]]) -> int | None:
+    """The quality level that prompts ask for, by what the training wrote; None for no levels."""
+    level = notes.get("run", {}).get("best_quality")
+    return level if type(level) is int and 0 <= level < QUALITY_LEVELS else None
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,13 @@
-"""Weights to 8 bits and back, in blocks, as ONNX Runtime's ``MatMulNBits`` reads them.
+"""Weights to 8 bits and back.
 
-Each row of a weight (all inputs of one output) is cut into blocks. A block holds one float32 scale
-and one byte per weight: ``weight = (byte - 128) * scale``. The scale is the block's weight of
-largest magnitude divided by -128, as in llama.cpp's Q4_0, so that this weight becomes byte 0. A
-division by a power of two is exact; hence quantising what was dequantised gives the same bytes.
+The embedding, which is also the head, is cut into blocks: each row (all inputs of one output) holds
+one float32 scale and as many bytes as weights for each block, as ONNX Runtime's ``MatMulNBits``
+reads them: ``weight = (byte - 128) * scale``. The matrices between have one scale for each output
+and signed bytes, as ``MatMulIntegerToFloat`` reads them: ``weight = byte * scale``.
+
+In both a scale is the weight of largest magnitude divided by -128, as in llama.cpp's Q4_0, so that
+this weight becomes the least byte. A division by a power of two is exact; hence quantising what was
+dequantised gives the same bytes.
 """
 
 from __future__ import annotations
@@ -33,22 +37,29 @@ class Quantised:
     scales: NDArray[np.float32]
 
 
-def block_size(*inputs: int) -> int | None:
-    """Largest size of block that divides each of `inputs`; None if there is none."""
-    return next((size for size in BLOCK_SIZES if all(n % size == 0 for n in inputs)), None)
+@dataclass(frozen=True)
+class Columns:
+    """A weight of shape (inputs, outputs) with one scale for each output.
+
+    Attributes:
+        bytes: int8, shape (inputs, outputs).
+        scales: float32, shape (outputs,).
+    """
+
+    bytes: NDArray[np.int8]
+    scales: NDArray[np.float32]
+
+
+def block_size(inputs: int) -> int | None:
+    """Largest size of block that divides `inputs`; None if there is none."""
+    return next((size for size in BLOCK_SIZES if inputs % size == 0), None)
 
 
 def quantise(weight: NDArray[np.float32], block: int) -> Quantised:
     """Quantises `weight`, float32, shape (outputs, inputs), inputs being a multiple of `block`."""
     outputs, inputs = weight.shape
-    blocks = weight.reshape(outputs, inputs // block, block)
-    extreme = np.take_along_axis(blocks, np.abs(blocks).argmax(axis=2)[..., None], axis=2)
-    extreme[np.abs(extreme) < _SMALLEST] = 0
-    scales = extreme / np.float32(-ZERO_POINT)
-    steps = np.divide(blocks, scales, out=np.zeros_like(blocks), where=scales != 0)
-    np.rint(steps, out=steps)
-    np.clip(steps, -ZERO_POINT, ZERO_POINT - 1, out=steps)
-    return Quantised((steps + ZERO_POINT).astype(np.uint8), scales[..., 0] + np.float32(0))
+    steps, scales = _steps(weight.reshape(outputs, inputs // block, block))
+    return Quantised((steps + ZERO_POINT).astype(np.uint8), scales[..., 0])
 
 
 def dequantise(weight: Quantised) -> NDArray[np.float32]:
@@ -56,3 +67,25 @@ def dequantise(weight: Quantised) -> NDArray[np.float32]:
     outputs, blocks, block = weight.bytes.shape
     steps = weight.bytes.astype(np.float32) - np.float32(ZERO_POINT)
     return (steps * weight.scales[..., None]).reshape(outputs, blocks * block)
+
+
+def quantise_columns(weight: NDArray[np.float32]) -> Columns:
+    """Quantises `weight`, float32, shape (inputs, outputs)."""
+    steps, scales = _steps(weight.T)
+    return Columns(np.ascontiguousarray(steps.T.astype(np.int8)), scales[:, 0])
+
+
+def dequantise_columns(weight: Columns) -> NDArray[np.float32]:
+    """The float32 weight of shape (inputs, outputs) that `weight` stands for."""
+    return weight.bytes.astype(np.float32) * weight.scales
+
+
+def _steps(weight: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Whole numbers from -128 to 127, and the scales along the last axis, which becomes 1."""
+    extreme = np.take_along_axis(weight, np.abs(weight).argmax(axis=-1)[..., None], axis=-1)
+    extreme[np.abs(extreme) < _SMALLEST] = 0
+    scales = extreme / np.float32(-ZERO_POINT)
+    steps = np.divide(weight, scales, out=np.zeros_like(weight), where=scales != 0)
+    np.rint(steps, out=steps)
+    np.clip(steps, -ZERO_POINT, ZERO_POINT - 1, out=steps)
+    return steps, scales + np.float32(0)

@@ -15,7 +15,7 @@ from .errors import BundleError
 from .hub import download, is_hub_name
 from .manifest import Bundle, is_bundle, open_bundle, sha256
 
-CONVERTER_VERSION = 2
+CONVERTER_VERSION = 3
 """Goes up when the same checkpoint gives another bundle."""
 
 DEFAULT_MODEL = Path(__file__).parent.parent / "models" / "default"

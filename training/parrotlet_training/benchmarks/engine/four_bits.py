@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
 
-from parrotlet_server.bundle.quantise import Quantised, dequantise
+from parrotlet_server.bundle.quantise import Columns, dequantise_columns
 
 BLOCK = 32
 _ZERO_POINT = 8
+_ROUNDING = "QuantizeLinear"
 
 
 def write_four_bits(model: Path, target: Path) -> bool:
@@ -23,18 +24,35 @@ def write_four_bits(model: Path, target: Path) -> bool:
     """
     graph = onnx.load(model)
     stored = {tensor.name: tensor for tensor in graph.graph.initializer}
-    nodes = [n for n in graph.graph.node if n.op_type == "MatMulNBits" and n.name != "head"]
+    rounding = {node.output[0]: node for node in graph.graph.node if node.op_type == _ROUNDING}
+    nodes = [node for node in graph.graph.node if node.op_type == "MatMulIntegerToFloat"]
     for node in nodes:
-        attributes = {attribute.name: attribute for attribute in node.attribute}
-        if attributes["K"].i % BLOCK:
+        rounded, matrix, _, factors = node.input[:4]
+        bias = [name for name in node.input[6:7] if name]
+        data, scales = stored[matrix], stored[factors]
+        columns = Columns(numpy_helper.to_array(data), numpy_helper.to_array(scales))
+        weight = np.ascontiguousarray(dequantise_columns(columns).T)
+        if weight.shape[1] % BLOCK:
             return False
-        data, scales = (stored[name] for name in node.input[1:3])
-        weight = dequantise(Quantised(numpy_helper.to_array(data), numpy_helper.to_array(scales)))
         packed, coarse = pack(weight)
-        data.CopyFrom(numpy_helper.from_array(packed, data.name))
-        scales.CopyFrom(numpy_helper.from_array(coarse, scales.name))
-        attributes["bits"].i = 4
-        attributes["block_size"].i = BLOCK
+        data.CopyFrom(numpy_helper.from_array(packed, matrix))
+        scales.CopyFrom(numpy_helper.from_array(coarse, factors))
+        value = rounding[rounded].input[0]
+        graph.graph.node.remove(rounding[rounded])
+        node.CopyFrom(
+            helper.make_node(
+                "MatMulNBits",
+                [value, matrix, factors, *(["", "", *bias] if bias else [])],
+                node.output,
+                name=node.name,
+                domain="com.microsoft",
+                K=weight.shape[1],
+                N=weight.shape[0],
+                bits=4,
+                block_size=BLOCK,
+                accuracy_level=4,
+            )
+        )
     if nodes:
         onnx.save(graph, target)
     return bool(nodes)
