@@ -118,7 +118,10 @@ def test_context(value):
         ({"debounce": True}, "parrotlet.debounce"),
         ({"debounce": 10**400}, "parrotlet.debounce"),
         ({"debounce": float("nan")}, "parrotlet.debounce"),
-        ({"minimumScore": 0.5}, "parrotlet.minimumScore: expected a number that is at most 0"),
+        (
+            {"minimumScore": 0.5},
+            "parrotlet.minimumScore: expected 'all' or a number that is at most 0",
+        ),
         ({"minimumScore": "-1"}, "parrotlet.minimumScore"),
         ({"minimumScore": float("-inf")}, "parrotlet.minimumScore"),
         ({"comments": "no"}, "parrotlet.comments"),
@@ -186,6 +189,6 @@ def test_anything_gives_settings(options):
     assert settings.multiline in ("auto", "always", "never")
     assert settings.debounce in ("auto", "manual") or 0 <= settings.debounce <= LONGEST_WAIT
     assert settings.context in CONTEXT
-    assert settings.minimum_score is None or settings.minimum_score <= 0
+    assert settings.minimum_score == "all" or settings.minimum_score <= 0
     assert all(isinstance(glob, str) for glob in settings.exclude)
     assert all(len(message) < 250 for message in messages)

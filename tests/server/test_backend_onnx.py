@@ -69,7 +69,7 @@ def test_at_32_bits_the_logits_are_those_of_transformers(torch_checkpoint, ids, 
 
 
 def test_at_8_bits_only_the_rounding_of_activations_is_left(torch_checkpoint, ids, tmp_path):
-    """Against transformers on the same quantised weights. Measured: 2 % on average, 31 % at most."""
+    """Against transformers on the same weights. Measured: 2 % on average, 31 % at most."""
     export_checkpoint(torch_checkpoint, tmp_path / "bundle", bits=8)
     restore_checkpoint(tmp_path / "bundle", tmp_path / "restored")
     ours = OnnxBackend(tmp_path / "bundle/model.onnx", threads=1)
@@ -215,7 +215,10 @@ ROWS = ("attention_rows", ["T"])
         (graph(), "not the graph of a Parrotlet model"),
         (graph(("past_key.0", ["batch", 2, "length", 16])), "not the graph"),
         (graph(("past_key.0", [1, 2])), "not the graph"),
-        (graph(("past_key.0", PAST), ("past_value.0", [2**20] * 4), ROWS), "bytes of keys and values"),
+        (
+            graph(("past_key.0", PAST), ("past_value.0", [2**20] * 4), ROWS),
+            "bytes of keys and values",
+        ),
         (graph(("past_key.0", PAST), external="../secret"), "does not load"),
         (graph(("past_key.0", PAST), external="/etc/hostname"), "does not load"),
     ],

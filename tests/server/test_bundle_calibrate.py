@@ -71,23 +71,20 @@ def scaled(ranges, factor):
     return {name: (low * factor, high * factor) for name, (low, high) in ranges.items()}
 
 
-@given(
-    st.floats(-100, 0),
-    st.floats(0, 100),
-    st.lists(st.integers(0, 1000), min_size=2048, max_size=2048),
-)
+@given(st.floats(-100, 0), st.floats(0, 100), st.integers(0, 2**32), st.floats(0.1, 5))
 @settings(max_examples=20, deadline=None)
-def test_no_range_is_wider_than_the_values(low, high, counts):
-    lower, upper = _best(np.array(counts, float), low, high)
+def test_no_range_is_wider_than_the_values(low, high, seed, shape):
+    counts = np.random.default_rng(seed).pareto(shape, 2048).round()
+    lower, upper = _best(counts, low, high)
     assert low <= lower <= 0 <= upper <= high
 
 
 def test_a_rare_large_value_is_cut_off_and_a_frequent_one_is_not():
     counts = np.zeros(2048)
-    counts[:300] = 1000  # up to 15 % of the largest
+    counts[:300] = 30_000  # up to 15 % of the largest
     counts[-1] = 1
     assert _best(counts, 0, 10)[1] < 5
-    counts[-1] = 300_000
+    counts[-1] = 10_000_000
     assert _best(counts, 0, 10)[1] > 9.9
 
 
@@ -123,7 +120,8 @@ def test_the_probe_is_one_product():
         [info("y", TensorProto.INT32, None)],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
-    assert onnx.load_from_string(PRODUCT) == model
+    model.producer_name = ""
+    assert onnx.load_from_string(PRODUCT).SerializeToString() == model.SerializeToString()
 
 
 def test_products_of_the_largest_bytes_are_exact_where_the_engine_runs_them(checkpoint, tmp_path):

@@ -31,7 +31,8 @@ class Conversation:
     """
 
     def __init__(self, settings=None, mute=False):
-        self.settings = {} if settings is None else settings
+        # models of tests are unsure of most of what they write
+        self.settings = {"minimumScore": "all", **(settings or {})}
         self.messages = []
         self._replies = defaultdict(list)
         self.seconds = {}
@@ -116,7 +117,8 @@ class Conversation:
                 "processId": None,
                 "rootUri": None,
                 "capabilities": CAPABILITIES if capabilities is None else capabilities,
-                "initializationOptions": options,
+                # for the editors that are asked nothing
+                "initializationOptions": self.settings if options is None else options,
                 **params,
             },
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from .tiny_model import _digest, _once, tiny_checkpoint
+from .tiny_model import _digest, _once, exporter, tiny_checkpoint
 
 CONTEXT_LENGTH = 1024
 WIDTH, LAYERS, HEADS = 512, 10, 8
@@ -17,7 +17,7 @@ WIDTH, LAYERS, HEADS = 512, 10, 8
 def slow_bundle() -> Path:
     """The folder of the model bundle; the first call makes it, some seconds."""
     checkpoint = tiny_checkpoint()
-    name = f"slow-{checkpoint.name.rpartition('-')[2]}-{_digest([Path(__file__)])}"
+    name = f"slow-{checkpoint.name.rpartition('-')[2]}-{_digest([Path(__file__), *exporter()])}"
     return _once(name, lambda folder: _make(checkpoint, folder))
 
 

@@ -153,9 +153,13 @@ def tiny_bundle() -> Path:
     from parrotlet_server.bundle.export import export_checkpoint
 
     checkpoint = tiny_checkpoint()
-    sources = sorted((ROOT / "server/parrotlet_server/bundle").glob("*.py"))
-    name = f"bundle-{checkpoint.name.rpartition('-')[2]}-{_digest(sources)}"
+    name = f"bundle-{checkpoint.name.rpartition('-')[2]}-{_digest(exporter())}"
     return _once(name, lambda folder: export_checkpoint(checkpoint, folder))
+
+
+def exporter() -> list[Path]:
+    """What a bundle depends on besides its checkpoint."""
+    return sorted((ROOT / "server/parrotlet_server/bundle").glob("*.py"))
 
 
 def _digest(sources: list[Path]) -> str:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer
 
-from parrotlet_tokenizer import TokenizerError, cli
+from parrotlet_tokenizer import CodeTokenizer, TokenizerError, cli
 from parrotlet_tokenizer.corpus import corpus_texts, held_out_texts
 from parrotlet_tokenizer.specials import SPECIAL_TOKENS
 from parrotlet_tokenizer.train import SPLITS, train_tokenizer
@@ -52,6 +52,21 @@ def test_what_healing_keeps_stays_however_the_text_goes_on(trained, split, text,
         cut += 1  # no cursor stands inside a line end
     kept = trained[split].encode_healed(text[:cut]).ids
     assert trained[split].encode(text)[: len(kept)] == kept
+
+
+@pytest.mark.parametrize("split", SPLITS)
+@given(
+    text=code, edits=st.lists(st.tuples(st.integers(0, 80), st.integers(0, 4), code), max_size=5)
+)
+@settings(max_examples=300, deadline=None)
+def test_healing_does_not_depend_on_the_text_before(trained, split, text, edits):
+    """What two texts share is cut once."""
+    core = trained[split]._core
+    tokenizer = CodeTokenizer(core)
+    text *= 3
+    for at, removed, added in [(0, 0, ""), *edits]:
+        text = text[:at] + added + text[at + removed :]
+        assert tokenizer.encode_healed(text) == CodeTokenizer(core).encode_healed(text)
 
 
 @pytest.mark.parametrize("split", SPLITS)

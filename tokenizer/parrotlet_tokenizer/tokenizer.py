@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -35,6 +36,23 @@ class Healed:
     rest: str
 
 
+@dataclass(frozen=True)
+class _Pieces:
+    """A text, and where the pieces begin that no token crosses.
+
+    Attributes:
+        text: the whole of it.
+        ids: its tokens.
+        starts: of each piece, in characters.
+        firsts: of each piece, the place of its first token in `ids`.
+    """
+
+    text: str
+    ids: list[int]
+    starts: list[int]
+    firsts: list[int]
+
+
 class CodeTokenizer:
     """Parrotlet's byte-level BPE: text to ids and back, without loss, never touching specials."""
 
@@ -51,6 +69,7 @@ class CodeTokenizer:
                     "`parrotlet tokenizer train`"
                 )
         self._core = core
+        self._last = _Pieces("", [], [], [])
 
     @classmethod
     def load(cls, path: Path) -> CodeTokenizer:
@@ -112,14 +131,31 @@ class CodeTokenizer:
         the first half of the piece's tokens. So the model gets what stands before it and is held
         to begin with it ("token healing").
         """
-        encoding = self._core.encode(_valid(text), add_special_tokens=False)
-        words = encoding.word_ids
-        keep = len(words)
-        while keep and words[keep - 1] == words[-1]:
-            keep -= 1
-        if keep == len(words):
+        pieces = self._cut(_valid(text))
+        if not pieces.starts:
             return Healed([], text)
-        return Healed(list(encoding.ids[:keep]), text[encoding.offsets[keep][0] :])
+        return Healed(pieces.ids[: pieces.firsts[-1]], text[pieces.starts[-1] :])
+
+    def _cut(self, text: str) -> _Pieces:
+        """The pieces of `text`; those that it shares with the text before it are not cut anew.
+
+        Pieces are cut from the left, and where one ends is decided by a few characters behind it
+        (`train.SPLITS`). So up to two pieces before the first change nothing is other than it was.
+        """
+        held = self._last
+        known = max(0, bisect_right(held.starts, _common(held.text, text) - 2) - 2)
+        begin, first = (held.starts[known], held.firsts[known]) if known else (0, 0)
+        encoding = self._core.encode(text[begin:], add_special_tokens=False)
+        words = encoding.word_ids
+        firsts = [at for at, word in enumerate(words) if not at or word != words[at - 1]]
+        offsets = encoding.offsets
+        self._last = pieces = _Pieces(
+            text,
+            [*held.ids[:first], *encoding.ids],
+            [*held.starts[:known], *(begin + offsets[at][0] for at in firsts)],
+            [*held.firsts[:known], *(first + at for at in firsts)],
+        )
+        return pieces
 
     def decode(self, ids: Iterable[int]) -> str:
         """Text of `ids` without special tokens; bytes that are no UTF-8 become U+FFFD."""
@@ -164,6 +200,18 @@ class CodeTokenizer:
         (folder / "tokenizer_config.json").write_text(
             json.dumps(configuration, indent=2) + "\n", encoding="utf-8"
         )
+
+
+def _common(one: str, other: str) -> int:
+    """Length of what both begin with."""
+    low, high = 0, min(len(one), len(other))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if one[low:middle] == other[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
 
 
 def _valid(text: str) -> str:

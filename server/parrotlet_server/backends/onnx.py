@@ -77,6 +77,9 @@ class OnnxBackend:
         # spinning after the run too was no faster and burns a core for 50 ms after each run.
         options.add_session_config_entry("session.intra_op.allow_spinning", "1")
         options.add_session_config_entry("session.force_spinning_stop", str(int(stop_spinning)))
+        # Probabilities that are next to nothing are subnormal numbers, with which a processor
+        # reckons slowly: a prompt took 1.4 times, a token 1.1 times as long.
+        options.add_session_config_entry("session.set_denormal_as_zero", "1")
         if sums_overflow():  # then the weights are turned to unsigned bytes, a little slower
             options.add_session_config_entry("session.x64quantprecision", "1")
         try:

@@ -39,8 +39,8 @@ def calibration_rows(
         length: of a row; the model's context is no shorter.
         quality: level that the model's prompts ask for.
     """
-    rows = []
-    files = (file for file in _sources(resources.files("parrotlet_server")))
+    rows: list[list[int]] = []
+    files = _sources(resources.files("parrotlet_server"))
     for file in files:
         text = file.read_text(encoding="utf-8")
         if len(text) < 6 * length:

@@ -17,7 +17,7 @@ def model_card(manifest: Manifest) -> str:
     weights = (
         "float32"
         if manifest.bits == 32
-        else f"{manifest.bits}-bit, a scale for each output, blocks of {manifest.block} in the embedding"
+        else f"{manifest.bits}-bit, a scale for each output; embedding: blocks of {manifest.block}"
     )
     lines = [
         "# Parrotlet model bundle",

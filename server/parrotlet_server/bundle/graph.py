@@ -22,11 +22,11 @@ much as an eighth of the logits' spread of that. So a single row is to be given 
 (`attention_rows` 0, 0); what comes of the second is dropped, and its keys and values lie beyond
 what the state counts. All other operators give a row the same bits however many there are.
 
-At 8 bits the products are those of whole numbers: each matrix has signed bytes with a scale for each
-output, and its inputs become unsigned bytes by a scale and a zero point that were fixed when the
-graph was made (`calibrate`). So rounding an input does not ask what else is in the pass, and sums
-of whole numbers are exact; a row is the same on every processor up to there. The head reads its
-weights in blocks (``MatMulNBits``), since the embedding is gathered from them.
+At 8 bits the products are those of whole numbers: each matrix has signed bytes with a scale for
+each output, and its inputs become unsigned bytes by a scale and a zero point that were fixed when
+the graph was made (`calibrate`). So rounding an input does not ask what else is in the pass, and
+sums of whole numbers are exact. The head reads its weights in blocks (``MatMulNBits``), since the
+embedding is gathered from them.
 
 The residual sum is an operator of its own: ONNX Runtime's ``SkipLayerNormalization`` takes three
 times as long as a sum and a ``LayerNormalization``.

@@ -14,7 +14,7 @@ from parrotlet_tokenizer.specials import END_OF_TEXT_ID
 
 from .lookup import Lookup
 from .prompt import Prompt
-from .recall import LONGEST, Mixture
+from .recall import LONGEST, Mixture, log_sum
 from .states import common_length
 from .stopping import Stop, Stopping
 from .vocabulary import Vocabulary
@@ -293,16 +293,20 @@ class _Writing:
     def _choice(self, logits: Logits, decoded: Decoded) -> _Choice:
         """What may follow `decoded`."""
         ids = self._vocabulary.continuing(self._rest) if self._rest else None
+        flush = self._flush and not self.written
+        lost = 1.0
         if ids is None:
+            if self._mixture is not None and not flush:
+                lost = self._vocabulary.share_of_specials(logits)
             self._vocabulary.ban_specials(logits)
         else:
             logits = logits[ids]
-        if self._flush and not self.written:
+        if flush:
             self._vocabulary.ban_blanks(logits, ids, len(self._rest))
-        best = logits.max()
-        total = float(best + np.log(np.exp(logits - best).sum()))
+        # the sum of a mixture is 1, so it is enough to know what was taken away
+        total = math.log1p(-lost) if lost < 0.5 else log_sum(logits)
         # all else is let go of: a row has as many logits as the vocabulary has tokens
-        likely = np.flatnonzero(logits >= min(best, np.float32(total + _UNLIKELY)))
+        likely = (logits >= min(logits.max(), np.float32(total + _UNLIKELY))).nonzero()[0]
         logits, ids = logits[likely], likely if ids is None else ids[likely]
         tokens, values = list(decoded.tokens), list(decoded.log_probabilities)
         return _Choice(logits, ids, total, self._rest, self.written, tokens, values)

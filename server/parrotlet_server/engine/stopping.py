@@ -161,6 +161,8 @@ def stutters(line: str) -> bool:
     A line that holds nothing else, save for a comment sign, is a ruler.
     """
     for unit in range(1, min(_LONGEST_UNIT, len(line) // _STUTTERS) + 1):
+        if line[-1] != line[-1 - unit]:
+            continue  # as a rule: what follows takes longer
         times = max(_STUTTERS, _LONGEST_STUTTER // unit + 1)
         loop = line[-unit:] * times
         if line.endswith(loop) and loop.strip():

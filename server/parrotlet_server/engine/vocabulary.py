@@ -41,6 +41,11 @@ class Vocabulary:
         logits[: len(SPECIAL_TOKENS)][_BANNED] = -np.inf
         logits[len(self.bytes) :] = -np.inf
 
+    def share_of_specials(self, values: NDArray[np.float32]) -> float:
+        """Of log-probabilities of all ids, what those have that `ban_specials` bans."""
+        others = np.exp(values[len(self.bytes) :]).sum() if len(values) > len(self.bytes) else 0.0
+        return float(np.exp(values[_BANNED]).sum() + others)
+
     def ban_blanks(
         self, logits: NDArray[np.float32], ids: _Ids | None = None, start: int = 0
     ) -> None:

@@ -230,7 +230,7 @@ class Session:
             return None
         suggestion = found.completion.suggestion
         least = self.settings.minimum_score
-        if least is not None and suggestion.score < least and not explicit:
+        if least != "all" and suggestion.score < least and not explicit:
             self.counters.unsure += 1
             return None
         self.counters.suggestions += 1

@@ -41,7 +41,7 @@ class Settings:
         debounce: milliseconds to wait after a key before the model is asked; "auto" goes by the
             user's own rhythm, "manual" asks only when the user does.
         minimum_score: mean log-probability below which a suggestion is not shown unless the user
-            asked for one; None shows all.
+            asked for one; "all" shows all.
         comments: whether anything is suggested inside comments.
         strings: whether anything is suggested inside string literals, docstrings among them.
         exclude: patterns of files in which nothing is suggested, as in a ``.gitignore`` at the
@@ -68,7 +68,7 @@ class Settings:
     model: str = ""
     multiline: Literal["auto", "always", "never"] = "auto"
     debounce: int | Literal["auto", "manual"] = "auto"
-    minimum_score: float | None = None
+    minimum_score: float | Literal["all"] = -1.0
     comments: bool = True
     strings: bool = True
     exclude: tuple[str, ...] = ()
@@ -235,10 +235,12 @@ def _recall(value: object) -> str:
     return str(value)
 
 
-def _score(value: object) -> float:
+def _score(value: object) -> float | str:
+    if value == "all":
+        return "all"
     number = _number(value)
     if number is None or number > 0:
-        raise ValueError("a number that is at most 0, such as -0.7")
+        raise ValueError("'all' or a number that is at most 0, such as -0.7")
     return number
 
 

@@ -263,7 +263,8 @@ async def editor(
         env = {**os.environ, "PARROTLET_DATA": folder}
         await client.start_io(sys.executable, *words, env=env)
         try:
-            options = {"debounce": 0, "minimumScore": minimum_score, "statistics": False}
+            shown = "all" if minimum_score is None else minimum_score
+            options = {"debounce": 0, "minimumScore": shown, "statistics": False}
             await _patiently(
                 client.initialize_async(
                     types.InitializeParams(

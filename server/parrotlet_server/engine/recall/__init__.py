@@ -6,7 +6,7 @@ weights knows none of these; the files' n-grams do, as soon as they are there, w
 (Kuhn & De Mori 1990, "A Cache-Based Natural Language Model for Speech Recognition").
 """
 
-from .mixture import Mixture
+from .mixture import Mixture, log_sum
 from .ngrams import LARGEST_VOCABULARY, LONGEST, MOST_FILES, Ngrams, Tokens
 from .paragraphs import LONGEST_PIECE, Paragraphs, encode, pieces
 
@@ -20,5 +20,6 @@ __all__ = [
     "Paragraphs",
     "Tokens",
     "encode",
+    "log_sum",
     "pieces",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -20,6 +21,14 @@ OWN: Final = {1: 180.0, 2: 26.0, 3: 26.0, 4: 3.0}
 """The same of the file itself: what stands there counts more."""
 
 
+def log_sum(logits: NDArray[np.float32]) -> float:
+    """Logarithm of the sum of the exponentials of `logits`, shape (n,), n at least 1."""
+    top = logits.max()
+    powers = logits - top
+    np.exp(powers, out=powers)
+    return float(top) + math.log(powers.sum())
+
+
 class Mixture:
     """Interpolates with n-grams, from the shortest to the longest, other files first.
 
@@ -33,6 +42,7 @@ class Mixture:
         self._own = Run(own)
         self._others = others
         self._without = without
+        self._sums = np.zeros(0)  # of each token; zero but while they are taken
 
     def mix(self, logits: NDArray[np.float32], history: Sequence[int]) -> None:
         """Turns logits into log-probabilities of the mixture, in place.
@@ -41,24 +51,27 @@ class Mixture:
             logits: of the token after `history`, shape (vocabulary,).
             history: the tokens before, in order.
         """
-        top = float(logits.max())
-        logits -= np.float32(top + np.log(np.exp(logits - np.float32(top)).sum()))
+        total = log_sum(logits)
         found = self._found(history[-LONGEST:])
         if not found:
+            logits -= np.float32(total)
             return
         # from the last to the first: what each leaves to those before it
         scale = 1.0
         worths = []
         for after, places, weight in reversed(found):
-            total = len(after) * places + weight
-            worths.append(scale * places / total)
-            scale *= weight / total
+            every = len(after) * places + weight
+            worths.append(scale * places / every)
+            scale *= weight / every
         tokens = np.concatenate([after for after, _, _ in found])
         worth = np.repeat(worths[::-1], [len(after) for after, _, _ in found])
-        added = np.bincount(tokens, worth, len(logits))
+        if len(self._sums) != len(logits):
+            self._sums = np.zeros(len(logits))
+        np.add.at(self._sums, tokens, worth)
         # a token that came several times is put in several times, the same each time
-        mixed = np.log(scale * np.exp(logits[tokens]) + added[tokens])
-        logits += np.float32(np.log(scale))
+        mixed = np.log(scale * np.exp(logits[tokens] - np.float32(total)) + self._sums[tokens])
+        self._sums[tokens] = 0
+        logits += np.float32(math.log(scale) - total)
         logits[tokens] = mixed
 
     def _found(self, recent: Sequence[int]) -> list[tuple[Tokens, float, float]]:

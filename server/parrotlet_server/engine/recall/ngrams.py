@@ -90,18 +90,21 @@ class Run:
 
     def __init__(self, tokens: Tokens) -> None:
         """Of `tokens`; an id 0 is no text and ends what stands before it."""
-        self._tokens = tokens
+        # before the first token there is none
+        self._tokens: Tokens = np.concatenate([np.zeros(LONGEST, np.uint16), tokens])
+        # of places that something follows, for which 0 stands too
+        self._ends: Tokens = np.where(self._tokens[1:], self._tokens[:-1], 0).astype(np.uint16)
 
     def following(self, history: Sequence[int]) -> list[Tokens]:
         """What followed the last 1, 2 … `LONGEST` tokens of `history`, as far as they recur."""
         tokens, found = self._tokens, []
-        places = np.flatnonzero(tokens[:-1] == history[-1])
+        if history[-1] == 0:
+            return []
+        places = (self._ends == history[-1]).nonzero()[0]
         for back in range(min(LONGEST, len(history))):
             if back:
-                places = places[places >= back]
                 places = places[tokens[places - back] == history[-1 - back]]
             if not len(places):
                 break
-            after = tokens[places + 1]
-            found.append(after[after != 0])
+            found.append(tokens[places + 1])
         return found
