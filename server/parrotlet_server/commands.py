@@ -112,6 +112,9 @@ def _add_backend(parser: argparse.ArgumentParser) -> None:
 def _serve(options: argparse.Namespace) -> int:
     import sys
 
+    from .lsp.heap import keep_compact
+
+    keep_compact()
     if options.tcp is not None or options.websocket is not None:
         return _serve_network(options)
     if options.token_file is not None:
