@@ -17,6 +17,8 @@ from parrotlet_server.cli import main
 from parrotlet_server.engine import Engine
 from parrotlet_server.engine.states import common_length
 from parrotlet_training.benchmarks.engine import server
+from parrotlet_training.benchmarks.engine.adapters import ort
+from parrotlet_training.benchmarks.engine.adapters.host import Clock
 from parrotlet_training.benchmarks.engine.adapters.reuse import common
 from parrotlet_training.benchmarks.engine.candidates import KINDS
 from parrotlet_training.benchmarks.engine.four_bits import BLOCK, pack, write_four_bits
@@ -99,6 +101,18 @@ def test_four_bits_are_read_as_they_were_packed(tmp_path, engine):
     assert not np.allclose(ours, theirs)
 
 
+def test_drafts_give_the_same_answers(engine):
+    adapter = ort.Adapter(str(tiny_bundle()), 1, 256)
+    text = DOCUMENTS["shapes.py"]
+    for size, fresh in ((300, True), (330, False), (500, False), (120, True)):
+        ids = engine.tokenizer.encode(text[:size])
+        prompt, answer = ids[:-20], ids[-20:]
+        if fresh:
+            adapter.forget()
+        expected = adapter.suggest(prompt, answer, Clock())
+        assert adapter.drafted(prompt, answer, fresh)["chosen"] == expected
+
+
 def results(ours: float, theirs: float) -> Measured:
     """As if each of our times were `ours` and each of llama.cpp's `theirs`."""
     requests: list = []
@@ -108,6 +122,7 @@ def results(ours: float, theirs: float) -> Measured:
         for kind, one in zip(KINDS[:2], (ours, theirs), strict=True)
     ]
     found[0].served = [[ours] * 3] * 2
+    found[0].drafted = [[ours] * 3] * 2
     measured = Measured(work, found, 10_000_000, 0, cached=1e10, memory=1e10)
     measured.server = [ServerFigures(0.9, 1.1, 0.0, 200_000_000, (0.01,) * 19 + (0.2,))]
     return measured
@@ -186,6 +201,7 @@ def test_all_candidates_do_the_same_work(measured):
         assert one["memory"][0] > 20e6
     ours, theirs, coarse = values["results"]
     assert [len(times) for times in ours["served"]] == [8, 8]
+    assert [len(times) for times in ours["drafted"]] == [8, 8]
     # both run the same weights: one in 8 bits' arithmetic, one in float32
     assert ours["chose_ours"] > 0.6
     assert theirs["chose_ours"] > ours["chose_ours"] - 0.2
@@ -208,6 +224,7 @@ def test_the_server_is_watched(measured):
     assert server["memory"] > 20e6
     assert "server ready after its start" in table
     assert "| Parrotlet (ONNX Runtime), 8 bits, as served |" in table
+    assert "| Parrotlet (ONNX Runtime), 8 bits, with drafts |" in table
     assert set(values["processor_use"]) == {"stopped", "spinning"}
 
 

@@ -68,6 +68,7 @@ class Result:
         decode: seconds a token after it.
         replayed: in each round, seconds of each request.
         chose_ours: share of the recorded tokens that it chose itself.
+        drafted: as `replayed`, the same answers by our engine with its drafts; else empty.
         served: as `replayed`, by the whole of our engine, from text to text; else empty.
         bits_per_byte: of the texts; None where it was not asked.
     """
@@ -79,6 +80,7 @@ class Result:
     decode: list[float] = field(default_factory=list)
     replayed: list[list[float]] = field(default_factory=list)
     chose_ours: float = 0.0
+    drafted: list[list[float]] = field(default_factory=list)
     served: list[list[float]] = field(default_factory=list)
     bits_per_byte: float | None = None
 
@@ -232,6 +234,7 @@ def _replay(turned: Sequence[tuple[Result, Candidate]], work: Work) -> None:
     for result, _ in turned:
         result.replayed.append([])
         if result.kind.name == OURS:
+            result.drafted.append([])
             result.served.append([])
     for session in by_session(work.requests):
         for result, candidate in turned:
@@ -243,6 +246,11 @@ def _replay(turned: Sequence[tuple[Result, Candidate]], work: Work) -> None:
                 right[result.kind.name] += sum(a == b for a, b in pairs)
             if result.kind.name != OURS:
                 continue
+            for number, one in enumerate(session):
+                answered = candidate.call(
+                    "drafted", prompt=one.prompt, answer=one.answer, fresh=number == 0
+                )
+                result.drafted[-1].append(answered["whole"])
             for number, one in enumerate(session):
                 asked = one.request
                 served = candidate.call(

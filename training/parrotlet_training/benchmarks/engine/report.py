@@ -89,7 +89,7 @@ def musts(measured: Measured) -> list[Must]:
         found.append(Must("reading a prompt, against llama.cpp Q8_0", speed, 1.7, True, _times))
         for name, rounds in (
             ("replayed typing, as served: time beside llama.cpp Q8_0", ours.served),
-            ("replayed typing, the same tokens: time beside llama.cpp Q8_0", ours.replayed),
+            ("replayed typing, the same answers: time beside llama.cpp Q8_0", ours.drafted),
         ):
             ratio = replay_ratio(rounds, theirs.replayed)
             found.append(Must(name, ratio, 0.7, False, _times))
@@ -147,9 +147,10 @@ def table(measured: Measured) -> list[str]:
     ]
     for result in measured.results:
         lines.append(_row(result, ours, prompt, result.replayed, result.kind.label))
-        if result.served:
-            label = f"{result.kind.label}, as served"
-            lines.append(_row(result, ours, prompt, result.served, label, served=True))
+        for rounds, how in ((result.drafted, "with drafts"), (result.served, "as served")):
+            if rounds:
+                label = f"{result.kind.label}, {how}"
+                lines.append(_row(result, ours, prompt, rounds, label, served=True))
     return lines
 
 

@@ -1,7 +1,8 @@
 """Parrotlet's own engine on ONNX Runtime, with its kept states.
 
 `suggest` is the engine's backend, states and chunks with the tokens of others, so that all do equal
-work; `served` is the engine as it serves: text in, text out, drafts and filters with it.
+work; `drafted` gives the same answer by way of drafts; `served` is the engine as it serves: text
+in, text out, n-grams and filters with it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from parrotlet_server.bundle.resolve import resolve_model
 from parrotlet_server.engine import Engine, Request
 from parrotlet_server.engine.decode import CHUNK
 from parrotlet_server.engine.engine import STATES
+from parrotlet_server.engine.lookup import Lookup
 from parrotlet_server.engine.states import States
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ class Adapter:
         self._backend = OnnxBackend(file, threads)
         self._bundle = bundle
         self._engine = Engine(self._backend, bundle.tokenizer, bundle)
+        self._lookup = Lookup([], bundle.tokenizer.token_bytes)
         self.forget()
 
     def forget(self) -> None:
@@ -57,6 +60,36 @@ class Adapter:
             logits = self._backend.evaluate(state, len(prompt) + at, [token])
             chosen.append(int(logits.argmax()))
         return chosen
+
+    def drafted(self, prompt: list[int], answer: list[int], fresh: bool) -> dict[str, Any]:
+        """As `suggest`, with the engine's drafts: seconds, and what was chosen.
+
+        A draft is not cut short for the end of the answer, which the engine would see coming.
+        """
+        if fresh:
+            self.forget()
+        begin = time.perf_counter()
+        state, keep = self._states.take(prompt, "")
+        keep = min(keep, len(prompt) - 1)
+        self._lookup.turn(prompt)
+        end = len(prompt)
+        while end - keep > CHUNK:
+            self._backend.evaluate(state, keep, prompt[keep : keep + CHUNK])
+            keep += CHUNK
+        unread, chosen = prompt[keep:], list[int]()
+        while len(chosen) < len(answer):
+            draft = self._lookup.draft()[: self._backend.context_length - keep - len(unread)]
+            rows = self._backend.evaluate_rows(state, keep, [*unread, *draft], 1 + len(draft))
+            keep += len(unread)
+            for row, token in zip(rows, [*draft, None], strict=True):
+                chosen.append(int(row.argmax()))
+                given = answer[len(chosen) - 1]
+                self._lookup.extend([given])
+                if len(chosen) == len(answer) or given != token:
+                    unread = [given]
+                    break
+                keep += 1
+        return {"whole": time.perf_counter() - begin, "chosen": chosen}
 
     def served(
         self, prefix: str, suffix: str, path: str, document: str, fresh: bool
