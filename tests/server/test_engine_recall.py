@@ -20,7 +20,7 @@ from parrotlet_server.engine.recall import (
     Paragraphs,
     pieces,
 )
-from parrotlet_server.engine.recall.mixture import OTHERS, OWN
+from parrotlet_server.engine.recall.mixture import DIVERSITY, DOUBT, OTHERS, OWN
 from parrotlet_server.engine.recall.ngrams import MOST_LOOKED_AT, Run
 
 VOCABULARY = 9
@@ -77,16 +77,19 @@ def test_a_mixture_is_the_formula_of_its_source(files, own, history, seed):
     logits = np.random.default_rng(seed).normal(size=VOCABULARY).astype(np.float32)
     expected = np.exp(logits.astype(float) - logits.max())
     expected /= expected.sum()
-    for order, weight in OTHERS.items():
-        counts = sum((counted(text, history, order) for text in files), Counter())
-        expected *= weight / (counts.total() + weight)
+    perplexity = np.exp(-(expected * np.log(expected)).sum())
+    found = [
+        (sum((counted(text, history, order) for text in files), Counter()), weight)
+        for order, weight in OTHERS.items()
+    ]
+    found += [(counted(own, history, order), weight) for order, weight in OWN.items()]
+    for counts, weight in found:
+        if not counts:
+            continue
+        prior = weight * len(counts) ** DIVERSITY / perplexity**DOUBT
+        expected *= prior / (counts.total() + prior)
         for token, count in counts.items():
-            expected[token] += count / (counts.total() + weight)
-    for order, weight in OWN.items():
-        counts = counted(own, history, order)
-        expected *= weight / (counts.total() + weight)
-        for token, count in counts.items():
-            expected[token] += count / (counts.total() + weight)
+            expected[token] += count / (counts.total() + prior)
     Mixture(array([*own, 0]), Ngrams(enumerate(map(array, files)))).mix(logits, history)
     np.testing.assert_allclose(np.exp(logits.astype(float)), expected, rtol=1e-4)
     assert np.exp(logits.astype(float)).sum() == pytest.approx(1, abs=1e-4)
