@@ -21,11 +21,12 @@ from parrotlet_server.engine.recall import (
     pieces,
 )
 from parrotlet_server.engine.recall.mixture import DIVERSITY, DOUBT, OTHERS, OWN
-from parrotlet_server.engine.recall.ngrams import MOST_LOOKED_AT, Run
+from parrotlet_server.engine.recall.ngrams import MOST_LOOKED_AT, ORDERS, Run
 
 VOCABULARY = 9
-texts = st.lists(st.integers(1, VOCABULARY - 1), max_size=40)
-histories = st.lists(st.integers(1, VOCABULARY - 1), min_size=LONGEST, max_size=8)
+ids = st.sampled_from([1] * 20 + [*range(2, VOCABULARY)])  # so that long histories recur
+texts = st.lists(ids, max_size=40)
+histories = st.lists(ids, min_size=LONGEST, max_size=LONGEST + 2)
 
 
 def array(tokens):
@@ -42,31 +43,44 @@ def counted(text, history, order):
 def test_an_index_finds_what_going_through_the_texts_finds(files, history, order, without):
     ngrams = Ngrams(enumerate(map(array, files)))
     assert len(ngrams) == sum(max(0, len(text) - 1) for text in files)
-    found, places = ngrams.following(history, order)
-    assert places == 1
-    assert Counter(found.tolist()) == sum(
-        (counted(text, history, order) for text in files), Counter()
-    )
-    found, _ = ngrams.following(history, order, without)
+    expected = sum((counted(text, history, order) for text in files), Counter())
+    assert one(ngrams.following(history, [order])) == expected
     others = [text for number, text in enumerate(files) if number != without]
-    assert Counter(found.tolist()) == sum(
-        (counted(text, history, order) for text in others), Counter()
-    )
+    expected = sum((counted(text, history, order) for text in others), Counter())
+    assert one(ngrams.following(history, [order], without)) == expected
+
+
+def one(found):
+    """What followed, where one order was asked for and all places were looked at."""
+    assert len(found) <= 1
+    assert all(each == 1 for _, each in found)
+    return Counter(token for tokens, _ in found for token in tokens.tolist())
+
+
+@given(texts, histories)
+def test_an_index_stops_at_the_first_order_that_nothing_followed(text, history):
+    ngrams = Ngrams([(0, array(text))])
+    found = ngrams.following(history, ORDERS)
+    for order, (tokens, _) in zip(ORDERS, found, strict=False):
+        assert Counter(tokens.tolist()) == counted(text, history, order)
+    for order in ORDERS[len(found) :]:
+        assert not counted(text, history, order)
+    assert len(ngrams.following(history[-2:], ORDERS)) == min(2, len(found))
 
 
 @given(texts, texts, histories)
 def test_a_run_finds_the_same_and_nothing_across_its_gap(before, after, history):
     run = Run(array([*before, 0, *after, 0]))
     found = run.following(history)
-    for order in range(1, LONGEST + 1):
+    for place, order in enumerate(ORDERS):
         expected = counted(before, history, order) + counted(after, history, order)
-        got = found[order - 1].tolist() if order <= len(found) else []
+        got = found[place].tolist() if place < len(found) else []
         assert Counter(got) == expected
 
 
 def test_of_many_places_some_are_looked_at_for_all():
     many = array([1, 2] * (3 * MOST_LOOKED_AT))
-    found, places = Ngrams([(0, many)]).following([1], 1)
+    ((found, places),) = Ngrams([(0, many)]).following([1], [1])
     assert len(found) <= MOST_LOOKED_AT
     assert len(found) * places == pytest.approx(3 * MOST_LOOKED_AT, rel=0.01)
     assert set(found.tolist()) == {2}
@@ -78,11 +92,12 @@ def test_a_mixture_is_the_formula_of_its_source(files, own, history, seed):
     expected = np.exp(logits.astype(float) - logits.max())
     expected /= expected.sum()
     perplexity = np.exp(-(expected * np.log(expected)).sum())
-    found = [
-        (sum((counted(text, history, order) for text in files), Counter()), weight)
-        for order, weight in OTHERS.items()
-    ]
-    found += [(counted(own, history, order), weight) for order, weight in OWN.items()]
+    found = []
+    for order in ORDERS:
+        if order in OTHERS:
+            others = sum((counted(text, history, order) for text in files), Counter())
+            found.append((others, OTHERS[order]))
+        found.append((counted(own, history, order), OWN[order]))
     for counts, weight in found:
         if not counts:
             continue
