@@ -68,7 +68,7 @@ class Settings:
     model: str = ""
     multiline: Literal["auto", "always", "never"] = "auto"
     debounce: int | Literal["auto", "manual"] = "auto"
-    minimum_score: float | Literal["all"] = -1.3
+    minimum_score: float | Literal["all"] = -1.0
     comments: bool = True
     strings: bool = True
     exclude: tuple[str, ...] = ()

@@ -224,7 +224,7 @@ def add_typing_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--scores",
-        default="all,-1.3,-0.7",
+        default="all,-1,-0.7",
         metavar="LIST",
         help="least scores at which suggestions are shown, in turn (default: %(default)s)",
     )

@@ -491,7 +491,7 @@ def plain(policy: Policy) -> dict[str, Any]:
 
 
 def thresholds(text: str) -> list[float | None]:
-    """Reads ``all,-1.3,-0.7``.
+    """Reads ``all,-1,-0.7``.
 
     Raises:
         ReplayError: if one is neither "all" nor a number of at most 0.
