@@ -110,11 +110,15 @@ def test_other_files_n_grams_have_a_say_and_the_files_own_do_not_count_as_theirs
     alone = bench.ask(asked, ALONE)
     files = asked.files | {"pkg/crane.py": text}
     own = bench.ask(replace(asked, repository="own/one", files=files), WORKSPACE)
+    others = asked.files.keys() - {"pkg/crane.py"}
+    without = bench.ask(
+        replace(asked, repository="own/two", files={p: files[p] for p in others}), WORKSPACE
+    )
     known = bench.ask(
         replace(asked, repository="other/one", files=files | {"a.py": text}), WORKSPACE
     )
     assert known.bits < 0.5 * alone.bits
-    assert own.bits > 0.9 * alone.bits
+    assert own.bits == without.bits
 
 
 def test_bad_input_gives_one_line(tmp_path, capsys):
