@@ -115,8 +115,10 @@ def test_real_models_are_trained_and_scored_once(corpus, held_out, tokenizer_fol
 
 
 def test_the_command_fits_what_is_there(corpus, held_out, tokenizer_folder, tmp_path, capsys):
+    """Scores of an earlier call among them, but none below `--fit-from`."""
     budgets = [4096 * steps for steps in (250, 1000, 4000)]
-    found = [
+    found = [Score("1x64", 1_000_000, 4096 * 10, 9.0)]
+    found += [
         Score(shape, size, tokens, LAW(size, tokens))
         for shape, size in (("1x64", 1_000_000), ("2x128", 3_000_000), ("3x192", 7_000_000))
         for tokens in budgets
@@ -131,10 +133,13 @@ def test_the_command_fits_what_is_there(corpus, held_out, tokenizer_folder, tmp_
     (tmp_path / "results.json").write_text(json.dumps(content))
     words = ["bench", "scaling", corpus, held_out, "--tokenizer", tokenizer_folder]
     words += ["--out", tmp_path, "--shapes", "1x64", "2x128", "3x192", "--tokens", *budgets]
+    words += ["--fit-from", budgets[0]]
     assert main(list(map(str, words))) == 0
     output = capsys.readouterr().out
-    assert "bits = " in output
+    law = fit(found[1:])
+    assert f"bits = {law.floor:.3f} + " in output
     assert "| 1e+19 |" in output
+    assert "40,960" not in output
 
 
 def digest(file):

@@ -70,9 +70,17 @@ def add_scaling_arguments(parser: argparse.ArgumentParser) -> None:
         "--tokens",
         nargs="+",
         type=positive,
-        default=[1_000_000, 2_000_000, 4_000_000],
+        default=[16_000_000, 32_000_000, 64_000_000],
         metavar="N",
-        help="at which each is scored (default: 1, 2 and 4 million)",
+        help="at which each is scored (default: 16, 32 and 64 million)",
+    )
+    parser.add_argument(
+        "--fit-from",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="leave scores after fewer tokens than these out of the fit: "
+        "they are off the line until a model has learnt to copy from its context",
     )
     parser.add_argument(
         "--flops",

@@ -108,7 +108,7 @@ class Plan:
     tokenizer: Path
     out: Path
     shapes: Sequence[str] = ("2x128", "3x192", "4x256")
-    budgets: Sequence[int] = (1_000_000, 2_000_000, 4_000_000)
+    budgets: Sequence[int] = (16_000_000, 32_000_000, 64_000_000)
     held_out_bytes: int = 1_000_000
 
 
@@ -328,7 +328,7 @@ def main(arguments: argparse.Namespace) -> int:
         arguments.held_out_bytes,
     )
     try:
-        scores = measure(plan, _say)
+        scores = [one for one in measure(plan, _say) if one.tokens >= arguments.fit_from]
         _say("\n" + "\n".join(report(scores, arguments.flops)))
     except KeyboardInterrupt:
         sys.stderr.write("\nstopped; the same command goes on\n")
