@@ -81,7 +81,7 @@ def test_debounce(value, read):
 @pytest.mark.parametrize(
     ("settings", "recalls", "context"),
     [
-        (Settings(), True, "off"),
+        (Settings(), True, "similar"),
         (Settings(), False, "auto"),
         (Settings(context="all"), True, "all"),
         (Settings(context="imports"), False, "imports"),

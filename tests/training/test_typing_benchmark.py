@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import pytest
@@ -13,6 +14,7 @@ from parrotlet_training.benchmarks.replay import (
     GLANCE,
     LEAST_SPARED,
     ReplayError,
+    editor,
     is_worth_it,
     next_key,
     passages,
@@ -150,9 +152,38 @@ def test_a_files_own_text_does_not_come_from_the_workspace(tmp_path, capsys):
     assert with_copies > alone + 0.15
 
 
+def test_other_files_of_the_folder_may_be_open(tmp_path):
+    """Passages of theirs then stand in the prompt; those of other folders do not."""
+    text = "def weigh(load, crane, rope):\n    return crane.lift(load, rope)\n"
+    (tmp_path / "pkg").mkdir()
+    for name in ("pkg/one.py", "pkg/two.py", "three.py"):
+        (tmp_path / name).write_text(text)
+
+    async def prompts(others):
+        read = []
+        async with editor(str(tiny_bundle()), None, tmp_path, others) as session:
+            for path in ("pkg/mine.py", "mine.py"):
+                session.open(path, text[:-6], "\n")
+                most = 0
+                for key in "abcdef":  # a key does not wait for long until they are read
+                    session.write(key)
+                    await session.ask()
+                    most = max(most, (await session.statistics()).last.promptTokens)
+                    await asyncio.sleep(0.2)
+                read.append(most)
+                session.close()
+        return read
+
+    few, many = (asyncio.run(prompts(others)) for others in (0, 6))
+    assert few[0] + 30 < many[0]
+    assert few[1] + 30 < many[1] < many[0]  # those that were closed are gone
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (("--open", "-1"), "--open is 0 or more"),
+        (("--open", "2", "--alone"), "--open is 0 or more"),
         (("--folder", "nowhere"), "there is no folder nowhere"),
         (("--scores", "2"), "--scores: '2' is neither"),
         (("--holdout", "nowhere"), "nowhere"),

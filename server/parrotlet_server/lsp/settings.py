@@ -59,7 +59,7 @@ class Settings:
         endpoint_timeout: of "openai": seconds until an answer has to be complete.
         context: which text of other files a prompt holds: "imports", the definitions that the file
             imports; "similar", passages like what is being written; "all", both; "auto", what
-            pays: both, but none where the workspace's n-grams count; "off", none.
+            pays: both, passages alone where the workspace's n-grams count; "off", none.
         recall: whose n-grams have a say beside the model: "file", those of the file itself;
             "workspace", those of the workspace's other files too; "off", none.
     """
@@ -127,9 +127,9 @@ class Settings:
     def beside(self, recalls: bool) -> Settings:
         """The settings where n-grams of the workspace are there, or are not.
 
-        Beside these, passages of other files gain nothing (`parrotlet bench context`).
+        Beside these, definitions gain nothing, passages a little (`parrotlet bench context`).
         """
-        return replace(self, context="off") if self.context == "auto" and recalls else self
+        return replace(self, context="similar") if self.context == "auto" and recalls else self
 
     def backend_options(self, default_model: str | None) -> BackendOptions:
         """What is to run which model, `default_model` where the user names none."""

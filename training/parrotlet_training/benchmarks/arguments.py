@@ -239,6 +239,13 @@ def add_typing_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--alone", action="store_true", help="without the other files of the repository or folder"
     )
+    parser.add_argument(
+        "--open",
+        type=int,
+        default=0,
+        metavar="N",
+        help="other files of the same folder that are open too (default: %(default)s)",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
 
 

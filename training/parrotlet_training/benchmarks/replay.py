@@ -14,6 +14,7 @@ import asyncio
 import json
 import logging
 import os
+import random
 import statistics
 import sys
 import tempfile
@@ -168,12 +169,17 @@ def is_worth_it(suggestion: str, wanted: str) -> int:
 
 
 class Editor:
-    """A server process and the one document that is open in it."""
+    """A server process, the document that is written, and the others that are open in it."""
 
-    def __init__(self, client: LanguageClient, root: Path | None) -> None:
-        """Talks to `client`, whose workspace is `root`, if it has one."""
+    def __init__(self, client: LanguageClient, root: Path | None, others: int = 0) -> None:
+        """Talks to `client`, whose workspace is `root`, if it has one.
+
+        So many `others` of the same folder are open beside each document, if there are as many.
+        """
         self._client = client
         self._root = root
+        self._others = others
+        self._beside: list[str] = []
         self._number = 0
         self._version = 0
         self._uri = ""
@@ -189,13 +195,29 @@ class Editor:
             self._uri = f"{_NOWHERE}/{self._number}/{path}"
         self._line = above.count("\n")
         self._column = _units(above[above.rfind("\n") + 1 :])
-        item = types.TextDocumentItem(self._uri, "python", 1, above + below)
+        self._beside = [self._opened(*other) for other in self._chosen_others(path)]
+        self._opened(self._uri, above + below)
+
+    def _opened(self, uri: str, text: str) -> str:
+        item = types.TextDocumentItem(uri, "python", 1, text)
         self._client.text_document_did_open(types.DidOpenTextDocumentParams(item))
+        return uri
+
+    def _chosen_others(self, path: str) -> Iterator[tuple[str, str]]:
+        """URIs and texts, the same ones each time."""
+        if self._root is None or not self._others:
+            return
+        own = self._root / path
+        files = sorted(one for one in own.parent.glob("*.py") if one != own and one.is_file())
+        random.Random(path).shuffle(files)
+        for file in files[: self._others]:
+            yield file.as_uri(), file.read_text(encoding="utf-8", errors="replace")
 
     def close(self) -> None:
-        """Closes the document."""
-        document = types.TextDocumentIdentifier(self._uri)
-        self._client.text_document_did_close(types.DidCloseTextDocumentParams(document))
+        """Closes the document, and the others."""
+        for uri in (self._uri, *self._beside):
+            document = types.TextDocumentIdentifier(uri)
+            self._client.text_document_did_close(types.DidCloseTextDocumentParams(document))
 
     def write(self, text: str) -> None:
         """Writes `text` at the cursor, which goes behind it."""
@@ -242,9 +264,11 @@ class Editor:
 
 @asynccontextmanager
 async def editor(
-    model: str | None, minimum_score: float | None, root: Path | None
+    model: str | None, minimum_score: float | None, root: Path | None, others: int = 0
 ) -> AsyncIterator[Editor]:
     """A new server with that model in the workspace `root`, if any, once it is ready.
+
+    So many `others` are open beside each document.
 
     Raises:
         ReplayError: if it does not get ready.
@@ -278,7 +302,7 @@ async def editor(
             trouble = await _patiently(ready)
             if trouble:
                 raise ReplayError(trouble)
-            session = Editor(client, root)
+            session = Editor(client, root, others)
             if root is not None:
                 await session.settle()
             yield session
@@ -352,12 +376,15 @@ def _see(suggestion: str, wanted: str, tally: Tally) -> None:
 
 
 async def _run(
-    chosen: Mapping[Path | None, Sequence[Passage]], model: str | None, minimum_score: float | None
+    chosen: Mapping[Path | None, Sequence[Passage]],
+    model: str | None,
+    minimum_score: float | None,
+    others: int,
 ) -> list[Tally]:
     """Types the passages of each workspace, with a server of its own for each."""
     tallies = []
     for root, own in chosen.items():
-        async with editor(model, minimum_score, root) as session:
+        async with editor(model, minimum_score, root, others) as session:
             for passage in own:
                 tallies.append(await replay(session, passage))
                 if sys.stderr.isatty():
@@ -515,7 +542,9 @@ def run(arguments: argparse.Namespace) -> list[Policy]:
         CursorError, EvaluationError: if there is nothing to type.
         ReplayError: if the server cannot be used.
     """
-    scores = thresholds(arguments.scores)
+    scores, others = thresholds(arguments.scores), arguments.open
+    if others and (others < 0 or arguments.alone):
+        raise ReplayError("--open is 0 or more, and 0 with --alone")
     if arguments.folder is not None:
         places = folder_places(arguments.folder, 20 * arguments.passages)
     else:
@@ -524,19 +553,21 @@ def run(arguments: argparse.Namespace) -> list[Policy]:
     if not chosen:
         raise EvaluationError("there are no lines to type")
     if arguments.alone:
-        return _policies({None: chosen}, arguments.model, scores)
+        return _policies({None: chosen}, arguments.model, scores, 0)
     if arguments.folder is not None:
-        return _policies({arguments.folder.resolve(): chosen}, arguments.model, scores)
+        return _policies({arguments.folder.resolve(): chosen}, arguments.model, scores, others)
     with workspaces(chosen, arguments.holdout) as spread:
-        return _policies(spread, arguments.model, scores)
+        return _policies(spread, arguments.model, scores, others)
 
 
 def _policies(
     chosen: Mapping[Path | None, Sequence[Passage]],
     model: str | None,
     scores: Sequence[float | None],
+    others: int,
 ) -> list[Policy]:
-    return [Policy(score, tuple(asyncio.run(_run(chosen, model, score)))) for score in scores]
+    runs = (asyncio.run(_run(chosen, model, score, others)) for score in scores)
+    return [Policy(score, tuple(tallies)) for score, tallies in zip(scores, runs, strict=True)]
 
 
 def main(arguments: argparse.Namespace) -> int:
