@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from parrotlet_server.backends.base import Backend, State
 from parrotlet_tokenizer.specials import END_OF_TEXT_ID
 
+from .brackets import Brackets
 from .lookup import Lookup
 from .prompt import Prompt
 from .recall import LONGEST, Mixture, log_sum
@@ -26,6 +27,9 @@ A tenth slower in pieces of half as many, and no faster in larger ones."""
 
 _MOST_SAME = 8
 """Answers that may turn out to be known already before no further one is tried."""
+
+_MOST_WRONG = 32
+"""Tokens that are passed over in one place since they close a wrong bracket."""
 
 _UNLIKELY = math.log(0.01)
 """Log-probability of the token with which another answer begins to differ, at least."""
@@ -150,18 +154,27 @@ class Decoder:
         mixture: Mixture | None = None,
         least: float = 0.0,
         flush: bool = False,
+        brackets: Brackets | None = None,
     ) -> Iterator[Decoded]:
         """As `run`, and after its answer others, each a different text.
 
         They are those of the likeliest beginning: one of the answers so far up to some token, and
         another token in the place of that one. There is none whose beginning is less likely than
         `least`. Once one is cancelled, no other follows. `mixture` has a say in each token. With
-        `flush` none begins with a space or a tab.
+        `flush` none begins with a space or a tab, and none closes what is not open by `brackets`.
         """
         if self._lookup:
             self._lookup.turn(prompt.ids)
         writing = _Writing(
-            self._backend, self._vocabulary, self._lookup, prompt, state, stopping, mixture, flush
+            self._backend,
+            self._vocabulary,
+            self._lookup,
+            prompt,
+            state,
+            stopping,
+            mixture,
+            flush,
+            brackets,
         )
         decoded = Decoded()
         if writing.read(keep, decoded, cancelled):
@@ -174,6 +187,8 @@ class Decoder:
             shown = choice.written + self._vocabulary.bytes[token][len(choice.rest) :]
             if not shown or any(text.startswith(shown) for text in written):
                 continue  # most likely other tokens of the same text
+            if not writing.allows(token, choice.rest, choice.written):
+                continue
             decoded = writing.branch(choice, token, value, cancelled)
             written.append(writing.written)
             if decoded.reason != "cancelled" and decoded.text in texts:
@@ -202,8 +217,10 @@ class _Writing:
         stopping: Stopping,
         mixture: Mixture | None,
         flush: bool,
+        brackets: Brackets | None,
     ) -> None:
         self._flush = flush
+        self._brackets = brackets
         self._choices: list[_Choice] = []
         self._open: list[_Choice] = []
         self._backend = backend
@@ -305,11 +322,27 @@ class _Writing:
             self._vocabulary.ban_blanks(logits, ids, len(self._rest))
         # the sum of a mixture is 1, so it is enough to know what was taken away
         total = math.log1p(-lost) if lost < 0.5 else log_sum(logits)
+        self._pass_over(logits, ids)
         # all else is let go of: a row has as many logits as the vocabulary has tokens
         likely = (logits >= min(logits.max(), np.float32(total + _UNLIKELY))).nonzero()[0]
         logits, ids = logits[likely], likely if ids is None else ids[likely]
         tokens, values = list(decoded.tokens), list(decoded.log_probabilities)
         return _Choice(logits, ids, total, self._rest, self.written, tokens, values)
+
+    def _pass_over(self, logits: Logits, ids: NDArray[np.int64] | None) -> None:
+        """Makes the likeliest tokens impossible, in place, as far as they close a wrong bracket."""
+        for _ in range(_MOST_WRONG if self._brackets else 0):
+            best = int(logits.argmax())
+            if self.allows(best if ids is None else int(ids[best]), self._rest, self.written):
+                return
+            logits[best] = -np.inf
+
+    def allows(self, token: int, rest: bytes, written: bytes) -> bool:
+        """Whether `token`, which spells `rest` after `written`, closes no wrong bracket."""
+        if self._brackets is None or token not in self._vocabulary.closing:
+            return True
+        text = written + self._vocabulary.bytes[token][len(rest) :]
+        return self._brackets.allow(text.decode(errors="ignore"))
 
     def _take(self, token: int, value: float, decoded: Decoded) -> bool:
         """Adds `token` to the answer; whether that ends it."""

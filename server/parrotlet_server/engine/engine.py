@@ -10,6 +10,7 @@ from parrotlet_server.backends.base import Backend
 from parrotlet_server.bundle import Bundle, BundleError
 from parrotlet_tokenizer import CodeTokenizer
 
+from .brackets import Brackets
 from .decode import Decoded, Decoder
 from .filters import post_process
 from .filters.names import PENALTY, has_unknown_name
@@ -155,7 +156,15 @@ class Engine:
         names = request.ngrams.names if request.ngrams else ()
         least = LIKELY if wanted == 1 else 0.0
         answers = self._decoder.several(
-            prompt, state, keep, stopping, cancelled, mixture, least, place.is_indented
+            prompt,
+            state,
+            keep,
+            stopping,
+            cancelled,
+            mixture,
+            least,
+            place.is_indented,
+            Brackets.at(place),
         )
         for decoded in answers:
             found.add(decoded, *suggestion_of(place, decoded, names))

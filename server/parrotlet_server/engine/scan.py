@@ -41,6 +41,7 @@ class Scanner:
         comment: whether the text ends in a comment.
         loose: in the text fed last, where the first thing begins that it opens and leaves open.
         commas: in the text fed last, where commas stand outside what it opens.
+        wrong: in the text fed last, where the first bracket closes what is not open innermost.
     """
 
     brackets: list[str] = field(default_factory=list)
@@ -48,13 +49,14 @@ class Scanner:
     comment: bool = False
     loose: int | None = None
     commas: list[int] = field(default_factory=list)
+    wrong: int | None = None
 
     def feed(self, text: str) -> list[Closed]:
         """Scans `text` as the continuation; gives what closes something from before it."""
         outside: list[Closed] = []
         own: list[tuple[int, str]] = []  # opened in this text and still open: place, closer
         own_text: int | None = None  # where this text's string or comment begins
-        self.commas = []
+        self.commas, self.wrong = [], None
         at = 0
         while at < len(text):
             sign = text[at]
@@ -83,13 +85,13 @@ class Scanner:
             elif sign == "," and not own:
                 self.commas.append(at)
             elif sign in ")]}":
-                if own:
-                    if own[-1][1] == sign:
-                        own.pop()
-                else:
+                innermost = own[-1][1] if own else self.brackets[-1] if self.brackets else ""
+                if innermost != sign and self.wrong is None:
+                    self.wrong = at
+                if not own:
                     outside.append(Closed(at, sign))
-                    if self.brackets and self.brackets[-1] == sign:
-                        self.brackets.pop()
+                if innermost == sign:
+                    (own or self.brackets).pop()
             at += width
         self.brackets += [closer for _, closer in own]
         open_places = [place for place, _ in own[:1]] + ([] if own_text is None else [own_text])

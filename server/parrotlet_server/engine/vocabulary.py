@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from parrotlet_tokenizer import CodeTokenizer
 from parrotlet_tokenizer.specials import END_OF_TEXT_ID, SPECIAL_TOKENS
 
+from .brackets import CLOSERS
+
 _Ids = NDArray[np.int64]
 
 
@@ -18,10 +20,14 @@ class Vocabulary:
 
     Attributes:
         bytes: what each id stands for; empty for special tokens.
+        closing: the ids whose text has a closing bracket.
     """
 
     def __init__(self, tokenizer: CodeTokenizer) -> None:
         self.bytes = tokenizer.token_bytes
+        self.closing = frozenset(
+            index for index, text in enumerate(self.bytes) if any(one in CLOSERS for one in text)
+        )
         ordered = sorted((text, index) for index, text in enumerate(self.bytes) if text)
         self._texts = [text for text, _ in ordered]
         self._ids: _Ids = np.array([index for _, index in ordered], dtype=np.int64)
