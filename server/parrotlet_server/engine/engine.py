@@ -99,12 +99,12 @@ class Engine:
         Raises:
             BundleError: if there is no such model or it is damaged; one line says what to do.
         """
-        # Imported here: whoever brings a backend needs no ONNX Runtime.
-        from parrotlet_server.backends.onnx import OnnxBackend
+        # Imported here: whoever brings a backend needs none of these.
+        from parrotlet_server.backends.processor import open_backend
         from parrotlet_server.bundle.resolve import resolve_model
 
         bundle = resolve_model(model)
-        return cls(OnnxBackend(bundle.model_file, threads), bundle.tokenizer, bundle)
+        return cls(open_backend(bundle, threads), bundle.tokenizer, bundle)
 
     def complete(self, request: Request, cancelled: Callable[[], bool] = never) -> Completion:
         """The continuation of ``request.prefix``.

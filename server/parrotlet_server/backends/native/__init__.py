@@ -1,0 +1,5 @@
+"""The model in kernels of our own, compiled when Parrotlet is built; see `kernel.c`."""
+
+from .backend import NativeBackend, Unavailable
+
+__all__ = ["NativeBackend", "Unavailable"]

@@ -1,0 +1,260 @@
+"""A bundle at 8 bits, run by the compiled kernels."""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+import sys
+import threading
+import weakref
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from parrotlet_server.bundle import Bundle, BundleError
+from parrotlet_server.bundle.initialisers import initialisers
+
+from ..base import State, check_evaluation
+from ..threads import default_threads
+
+_P, _I, _F = ctypes.c_void_p, ctypes.c_int, ctypes.c_float
+_MATRICES = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
+_HEADS = (32, 64)
+_BLOCKS = (16, 32, 64)
+_LANES, _WORDS = 16, 64  # numbers that outputs, and entries of the vocabulary, come in multiples of
+_LARGEST_STATE = 2**32
+_MOST_THREADS = 16
+
+
+class Unavailable(Exception):
+    """The kernels cannot run a model here; the message says why."""
+
+
+class NativeState:
+    """Keys and values for the full context length; memory is taken as rows are written.
+
+    Attributes:
+        tokens: the ids whose keys and values are held, in order.
+        keys: float32, in groups of positions, as the kernel wants them.
+        values: float32, of as many numbers.
+    """
+
+    def __init__(self, size: int) -> None:
+        """For `size` numbers each."""
+        self.tokens: list[int] = []
+        self.keys = np.zeros(size, np.float32)
+        self.values = np.zeros(size, np.float32)
+
+
+class NativeBackend:
+    """A `Backend` that runs a bundle at 8 bits on an x86 processor.
+
+    Attributes:
+        context_length: most tokens that a state holds.
+        vocabulary_size: number of logits.
+        threads: that a run uses.
+        level: of the processor's instructions that are used.
+    """
+
+    def __init__(
+        self, bundle: Bundle, threads: int | None = None, level: str | None = None
+    ) -> None:
+        """Loads the weights of `bundle`, which the caller has verified.
+
+        Args:
+            bundle: to run.
+            threads: None is the number of physical cores, at most 4.
+            level: "avx512", "avxvnni" or "avx2"; None is the best of this processor.
+
+        Raises:
+            Unavailable: if the kernels are not there, the processor lacks what they take, or the
+                model has another shape than they are written for.
+            BundleError: if the bundle's tensors are not those of its manifest.
+        """
+        shape, block = bundle.manifest.architecture, bundle.manifest.block
+        library = _library()
+        self.level = _level(library, level)
+        head = shape.width // shape.heads
+        if (
+            bundle.manifest.bits != 8
+            or block not in _BLOCKS
+            or head not in _HEADS
+            or shape.vocabulary_size % _WORDS
+            or any(size % _LANES for size in (shape.width, shape.inner, shape.context_length))
+        ):
+            raise Unavailable("the model has another shape, or other weights, than they take")
+        self.context_length = shape.context_length
+        self.vocabulary_size = shape.vocabulary_size
+        self.threads = min(threads or default_threads(), _MOST_THREADS)
+        self._size = shape.layers * shape.context_length * shape.width
+        if 8 * self._size > _LARGEST_STATE:
+            raise BundleError(f"{bundle.folder} asks for {8 * self._size:,} bytes for each file")
+        self._turn = threading.Lock()
+        kernel = _Kernel(library, self.level)
+        self._model = kernel.open(
+            shape.layers,
+            shape.width,
+            shape.heads,
+            shape.context_length,
+            shape.vocabulary_size,
+            shape.inner,
+            block,
+            shape.epsilon,
+            self.threads,
+        )
+        if not self._model:
+            raise Unavailable("there is no memory or no thread for them")
+        weakref.finalize(self, kernel.close, self._model)
+        self._run = kernel.run
+        self._load(kernel, _Tensors(bundle), shape.layers)
+
+    def _load(self, kernel: _Kernel, tensors: _Tensors, layers: int) -> None:
+        shape = tensors.shape
+        width, inner = shape.width, shape.inner
+        sizes = ((width, 3 * width), (width, width), (width, inner), (inner, width))
+        done = True
+        for layer in range(layers):
+            for which, (name, size) in enumerate(zip(_MATRICES, sizes, strict=True)):
+                name = f"h.{layer}.{name}"
+                weights = tensors.get(f"{name}.weight.quantised", np.int8, size)
+                scales = tensors.get(f"{name}.weight.scales", np.float32, size[1:])
+                bias = tensors.get(f"{name}.bias", np.float32, size[1:])
+                step = float(tensors.get(f"{name}.step", np.float32, (1,))[0])
+                zero = int(tensors.get(f"{name}.zero", np.uint8, (1,))[0])
+                if not step > 0:
+                    raise BundleError(f"{name}.step is {step}: the bundle is damaged")
+                pointers = (weights.ctypes.data, scales.ctypes.data, bias.ctypes.data)
+                done &= bool(kernel.matrix(self._model, layer, which, *pointers, step, zero))
+            for which in (0, 1):
+                done &= self._norm(kernel, tensors, f"h.{layer}.ln_{which + 1}", layer, which)
+        done &= self._norm(kernel, tensors, "ln_f", 0, 2)
+        if not done:
+            raise Unavailable("there is no memory for the weights")
+        words, block = shape.vocabulary_size, tensors.block
+        embedding = (
+            tensors.get("wte.weight.quantised", np.uint8, (words, width // block, block)),
+            tensors.get("wte.weight.scales", np.float32, (words, width // block)),
+            tensors.get("wpe.weight", np.float32, (shape.context_length, width)),
+        )
+        kernel.embeddings(self._model, *(one.ctypes.data for one in embedding))
+
+    def _norm(
+        self, kernel: _Kernel, tensors: _Tensors, name: str, layer: int, which: int
+    ) -> bool:
+        pair = [
+            tensors.get(f"{name}.{part}", np.float32, (tensors.shape.width,))
+            for part in ("weight", "bias")
+        ]
+        return bool(kernel.norm(self._model, layer, which, *(one.ctypes.data for one in pair)))
+
+    def new_state(self) -> NativeState:
+        """An empty state; it takes 8 x layers x width bytes per token it will hold."""
+        return NativeState(self._size)
+
+    def evaluate(self, state: State, keep: int, tokens: Sequence[int]) -> NDArray[np.float32]:
+        """See `Backend.evaluate`."""
+        last: NDArray[np.float32] = self.evaluate_rows(state, keep, tokens, 1)[0]
+        return last
+
+    def evaluate_rows(
+        self, state: State, keep: int, tokens: Sequence[int], rows: int
+    ) -> NDArray[np.float32]:
+        """See `Backend.evaluate_rows`."""
+        assert isinstance(state, NativeState)
+        check_evaluation(self, state, keep, tokens, rows)
+        ids = np.asarray(tokens, dtype=np.int64)
+        logits = np.empty((rows, self.vocabulary_size), np.float32)
+        del state.tokens[keep:]
+        with self._turn:  # the call lets other Python threads run
+            self._run(
+                self._model,
+                state.keys.ctypes.data,
+                state.values.ctypes.data,
+                keep,
+                ids.ctypes.data,
+                len(ids),
+                rows,
+                logits.ctypes.data,
+            )
+        state.tokens.extend(tokens)
+        return logits
+
+
+class _Kernel:
+    """The functions of one level; see `kernel.c`."""
+
+    def __init__(self, library: ctypes.CDLL, level: str) -> None:
+        def function(name: str, result: Any, *arguments: Any) -> Any:
+            # a copy: the library's own attribute would be shared by all who set its types
+            found = library[f"parrotlet_{name}_{level}"]
+            found.restype, found.argtypes = result, arguments
+            return found
+
+        self.open = function("open", _P, *[_I] * 7, _F, _I)
+        self.close = function("close", None, _P)
+        self.matrix = function("matrix", _I, _P, _I, _I, _P, _P, _P, _F, _I)
+        self.norm = function("norm", _I, _P, _I, _I, _P, _P)
+        self.embeddings = function("embeddings", None, _P, _P, _P, _P)
+        self.run = function("run", None, _P, _P, _P, _I, _P, _I, _I, _P)
+
+
+class _Tensors:
+    """A bundle's tensors, each looked at before the kernel reads it.
+
+    Attributes:
+        shape: of the model.
+        block: weights per scale of the embedding.
+    """
+
+    def __init__(self, bundle: Bundle) -> None:
+        self.shape = bundle.manifest.architecture
+        self.block = bundle.manifest.block or 1
+        self._folder = bundle.folder
+        self._found = initialisers(bundle.model_file)
+
+    def get(self, name: str, kind: type[np.generic], size: tuple[int, ...]) -> NDArray[Any]:
+        """The tensor `name`, in one piece.
+
+        Raises:
+            BundleError: if it is not there, or of another type or size.
+        """
+        found = self._found.get(name)
+        if found is None or found.dtype != kind or found.shape != size:
+            raise BundleError(f"{self._folder}: {name} is not as the manifest says")
+        return np.ascontiguousarray(found)
+
+
+@cache
+def _library() -> ctypes.CDLL:
+    file = Path(__file__).with_name(f"kernel-{sys.platform}-{platform.machine().lower()}.so")
+    if not file.is_file():
+        raise Unavailable("Parrotlet was built without them")
+    try:
+        return ctypes.CDLL(str(file))
+    except OSError as error:
+        raise Unavailable(f"they do not load: {error}") from error
+
+
+def levels() -> list[str]:
+    """The levels that this processor can run, the best first; empty where there are no kernels."""
+    try:
+        library = _library()
+    except Unavailable:
+        return []
+    library.parrotlet_level.restype = ctypes.c_char_p
+    best = library.parrotlet_level().decode()
+    # those of AVX2 run wherever a better one does
+    return {"avx512": ["avx512", "avx2"], "avxvnni": ["avxvnni", "avx2"], "avx2": ["avx2"]}.get(
+        best, []
+    )
+
+
+def _level(library: ctypes.CDLL, wanted: str | None) -> str:
+    found = levels()
+    if not found or (wanted is not None and wanted not in found):
+        raise Unavailable(f"the processor lacks {wanted or 'AVX2'}")
+    return wanted or found[0]

@@ -1,0 +1,889 @@
+/* A GPT-2 at 8 bits on an x86 processor: the same model as `bundle/graph.py` writes for ONNX Runtime.
+ *
+ * One token is read as fast as its weights are: the matrices lie in the order in which they are
+ * read, a product, what follows it and the rounding for the next one are one pass, and the threads
+ * meet five times a block, spinning. What a row gives does not depend on what else is in the pass:
+ * sums of whole numbers are exact, and every sum of floats goes through its terms in one order,
+ * whatever the number of rows and threads.
+ *
+ * Compiled once for each level of vector instructions (`build.py`); LEVEL is the suffix of the
+ * exported names. A vector has W floats: 16 with AVX-512, 8 with AVX2.
+ */
+#include <immintrin.h>
+#include <math.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define JOIN2(a, b) a##_##b
+#define JOIN(a, b) JOIN2(a, b)
+#define NAME(name) JOIN(parrotlet_##name, LEVEL)
+#define EXPORT __attribute__((visibility("default")))
+#define INLINE static inline __attribute__((always_inline))
+
+#ifdef __AVX512F__
+#define W 16
+typedef __m512 VF;
+typedef __m512i VI;
+#define LOAD(p) _mm512_loadu_ps(p)
+#define STORE(p, v) _mm512_storeu_ps(p, v)
+#define LOADI(p) _mm512_loadu_si512((const void *)(p))
+#define SET(x) _mm512_set1_ps(x)
+#define SETI(x) _mm512_set1_epi32(x)
+#define FMA(a, b, c) _mm512_fmadd_ps(a, b, c)
+#define ADD(a, b) _mm512_add_ps(a, b)
+#define SUB(a, b) _mm512_sub_ps(a, b)
+#define MUL(a, b) _mm512_mul_ps(a, b)
+#define DIV(a, b) _mm512_div_ps(a, b)
+#define MAX(a, b) _mm512_max_ps(a, b)
+#define MIN(a, b) _mm512_min_ps(a, b)
+#define ADDI(a, b) _mm512_add_epi32(a, b)
+#define SUBI(a, b) _mm512_sub_epi32(a, b)
+#define MAXI(a, b) _mm512_max_epi32(a, b)
+#define MINI(a, b) _mm512_min_epi32(a, b)
+#define TO_INT(a) _mm512_cvtps_epi32(a)
+#define TO_FLOAT(a) _mm512_cvtepi32_ps(a)
+#define SHIFT_LEFT(a, n) _mm512_slli_epi32(a, n)
+#define AS_FLOAT(a) _mm512_castsi512_ps(a)
+#define ABOVE(a, low, v) _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(a, low, _CMP_GT_OQ), v)
+#define BYTES(p, v) _mm_storeu_si128((__m128i *)(p), _mm512_cvtepi32_epi8(v))
+#define SUM_OF(v) _mm512_reduce_add_ps(v)
+#define MAX_OF(v) _mm512_reduce_max_ps(v)
+#define TILE_ROWS 6
+#define TILE_BLOCKS 4
+#define HEAD_ROWS 2
+#define CHAINS 2
+#define SCORE_ROWS 4
+#define VALUE_ROWS 2
+#else
+#define W 8
+typedef __m256 VF;
+typedef __m256i VI;
+#define LOAD(p) _mm256_loadu_ps(p)
+#define STORE(p, v) _mm256_storeu_ps(p, v)
+#define LOADI(p) _mm256_loadu_si256((const __m256i *)(p))
+#define SET(x) _mm256_set1_ps(x)
+#define SETI(x) _mm256_set1_epi32(x)
+#define FMA(a, b, c) _mm256_fmadd_ps(a, b, c)
+#define ADD(a, b) _mm256_add_ps(a, b)
+#define SUB(a, b) _mm256_sub_ps(a, b)
+#define MUL(a, b) _mm256_mul_ps(a, b)
+#define DIV(a, b) _mm256_div_ps(a, b)
+#define MAX(a, b) _mm256_max_ps(a, b)
+#define MIN(a, b) _mm256_min_ps(a, b)
+#define ADDI(a, b) _mm256_add_epi32(a, b)
+#define SUBI(a, b) _mm256_sub_epi32(a, b)
+#define MAXI(a, b) _mm256_max_epi32(a, b)
+#define MINI(a, b) _mm256_min_epi32(a, b)
+#define TO_INT(a) _mm256_cvtps_epi32(a)
+#define TO_FLOAT(a) _mm256_cvtepi32_ps(a)
+#define SHIFT_LEFT(a, n) _mm256_slli_epi32(a, n)
+#define AS_FLOAT(a) _mm256_castsi256_ps(a)
+#define ABOVE(a, low, v) _mm256_and_ps(_mm256_cmp_ps(a, low, _CMP_GT_OQ), v)
+#define TILE_ROWS 4
+#define TILE_BLOCKS 2
+#define HEAD_ROWS 1
+#define CHAINS 1
+#define SCORE_ROWS 4
+#define VALUE_ROWS 1
+
+INLINE void BYTES(void *place, VI values) {
+    const __m128i low = _mm256_castsi256_si128(values), high = _mm256_extracti128_si256(values, 1);
+    const __m128i words = _mm_packs_epi32(low, high);
+    _mm_storel_epi64((__m128i *)place, _mm_packus_epi16(words, words));
+}
+
+INLINE float SUM_OF(VF v) {
+    __m128 half = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    half = _mm_add_ps(half, _mm_movehl_ps(half, half));
+    return _mm_cvtss_f32(_mm_add_ss(half, _mm_movehdup_ps(half)));
+}
+
+INLINE float MAX_OF(VF v) {
+    __m128 half = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    half = _mm_max_ps(half, _mm_movehl_ps(half, half));
+    return _mm_cvtss_f32(_mm_max_ss(half, _mm_movehdup_ps(half)));
+}
+#endif
+
+/* `sum` and, for each of its whole numbers, four products of unsigned and signed bytes. */
+INLINE VI dot(VI sum, VI unsigned_, VI signed_) {
+#if defined(__AVX512VNNI__)
+    return _mm512_dpbusd_epi32(sum, unsigned_, signed_);
+#elif defined(__AVXVNNI__)
+    return _mm256_dpbusd_avx_epi32(sum, unsigned_, signed_);
+#else
+    /* in pairs of 16 bits, since two products of bytes do not fit into one of these */
+    const VI even = _mm256_and_si256(unsigned_, _mm256_set1_epi16(255));
+    const VI odd = _mm256_srli_epi16(unsigned_, 8);
+    const VI even_ = _mm256_srai_epi16(_mm256_slli_epi16(signed_, 8), 8);
+    const VI odd_ = _mm256_srai_epi16(signed_, 8);
+    sum = ADDI(sum, _mm256_madd_epi16(even, even_));
+    return ADDI(sum, _mm256_madd_epi16(odd, odd_));
+#endif
+}
+
+enum { MOST_ROWS = 128, MOST_THREADS = 16, LARGEST_BLOCK = 64 };
+
+/* A matrix of signed bytes, with a scale for each output. Its inputs are unsigned bytes,
+ * (byte - zero) * step. */
+typedef struct {
+    int inputs, outputs;
+    int8_t *weights; /* [outputs / W][inputs / 4][W][4] */
+    int32_t *first;  /* [outputs] -zero * the sum of an output's weights */
+    float *scales;   /* [outputs] step * scale */
+    float *bias;     /* [outputs] */
+    float step;
+    int zero;
+} Matrix;
+
+typedef struct {
+    Matrix qkv, out, inner, outer;
+    float *norm1, *norm2; /* [2][width] weight, bias */
+} Layer;
+
+typedef struct Model Model;
+typedef void (*Work)(Model *model, int item, int thread);
+
+struct Model {
+    int layers, width, heads, head, context, vocabulary, inner, block, threads;
+    float epsilon;
+    Layer *layer;
+    float *norm, *positions; /* [2][width]; [context][width] */
+    uint8_t *words;          /* [vocabulary / W][width / 4][W][4], 128 is zero */
+    float *word_scales;      /* [vocabulary / W][width / block][W] */
+    /* of the pass that is under way */
+    float *x, *products, *attended; /* [MOST_ROWS][width], [3 * width], [width] */
+    uint8_t *bytes, *inner_bytes;   /* [MOST_ROWS][width], [inner] */
+    int8_t *last;                   /* [MOST_ROWS][width] */
+    float *last_scales;             /* [MOST_ROWS][width / block] */
+    int32_t *last_sums;             /* the same */
+    float *scores;                  /* [MOST_THREADS][SCORE_ROWS][context + W] */
+    float *keys, *values;           /* of the state */
+    float *logits;
+    int rows, kept, at, wanted;
+    /* the threads */
+    pthread_t thread[MOST_THREADS];
+    pthread_mutex_t mutex;
+    pthread_cond_t wake;
+    Work work;
+    int items, asleep;
+    _Atomic int next, finished;
+    _Atomic unsigned turn;
+    _Atomic int ending;
+};
+
+/* Threads */
+
+enum { SPINS = 20000, PATIENT = 4000 };
+
+static void take_items(Model *model, int thread) {
+    const int items = model->items;
+    for (;;) {
+        const int item = atomic_fetch_add_explicit(&model->next, 1, memory_order_relaxed);
+        if (item >= items) return;
+        model->work(model, item, thread);
+    }
+}
+
+typedef struct {
+    Model *model;
+    int number;
+} Start;
+
+static void *run_thread(void *argument) {
+    Start start = *(Start *)argument;
+    free(argument);
+    Model *model = start.model;
+    unsigned seen = 0;
+    _mm_setcsr(_mm_getcsr() | 0x8040); /* subnormal numbers are zero */
+    for (;;) {
+        int spins = 0;
+        while (atomic_load_explicit(&model->turn, memory_order_acquire) == seen) {
+            if (++spins < SPINS) {
+                _mm_pause();
+                continue;
+            }
+            pthread_mutex_lock(&model->mutex);
+            model->asleep++;
+            while (atomic_load(&model->turn) == seen) pthread_cond_wait(&model->wake, &model->mutex);
+            model->asleep--;
+            pthread_mutex_unlock(&model->mutex);
+        }
+        seen++;
+        if (atomic_load(&model->ending)) return NULL;
+        take_items(model, start.number);
+        atomic_fetch_add_explicit(&model->finished, 1, memory_order_release);
+    }
+}
+
+static void next_turn(Model *model) {
+    pthread_mutex_lock(&model->mutex);
+    atomic_fetch_add_explicit(&model->turn, 1, memory_order_release);
+    if (model->asleep) pthread_cond_broadcast(&model->wake);
+    pthread_mutex_unlock(&model->mutex);
+}
+
+/* Does items 0 to `items`, each by some thread, and waits for the last. */
+static void share(Model *model, Work work, int items) {
+    if (model->threads == 1 || items == 1) {
+        for (int item = 0; item < items; item++) work(model, item, 0);
+        return;
+    }
+    model->work = work;
+    model->items = items;
+    atomic_store_explicit(&model->next, 0, memory_order_relaxed);
+    atomic_store_explicit(&model->finished, 0, memory_order_relaxed);
+    next_turn(model);
+    take_items(model, 0);
+    int spins = 0;
+    while (atomic_load_explicit(&model->finished, memory_order_acquire) != model->threads - 1) {
+        if (++spins < PATIENT) _mm_pause();
+        else sched_yield();
+    }
+}
+
+/* Parts */
+
+INLINE VF exponential(VF x) {
+    /* 2**n * e**r with |r| <= log(2) / 2 (Cephes' expf); below -87 it is zero */
+    const VF low = SET(-87.0f);
+    const VF bounded = MIN(MAX(x, low), SET(88.0f));
+    const VI whole = TO_INT(MUL(bounded, SET(1.44269504f)));
+    const VF n = TO_FLOAT(whole);
+    VF r = FMA(n, SET(-0.693359375f), bounded);
+    r = FMA(n, SET(2.12194440e-4f), r);
+    VF value = SET(1.9875691500e-4f);
+    value = FMA(value, r, SET(1.3981999507e-3f));
+    value = FMA(value, r, SET(8.3334519073e-3f));
+    value = FMA(value, r, SET(4.1665795894e-2f));
+    value = FMA(value, r, SET(1.6666665459e-1f));
+    value = FMA(value, r, SET(5.0000001201e-1f));
+    value = ADD(FMA(value, MUL(r, r), r), SET(1.0f));
+    const VF power = AS_FLOAT(SHIFT_LEFT(ADDI(whole, SETI(127)), 23));
+    return ABOVE(x, low, MUL(value, power));
+}
+
+/* x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x**3))) */
+INLINE VF gelu(VF x) {
+    const VF cube = MUL(MUL(x, x), x);
+    const VF twice = MUL(FMA(cube, SET(0.044715f), x), SET(-1.5957691216f));
+    return DIV(x, ADD(SET(1.0f), exponential(twice)));
+}
+
+INLINE VI rounded(VF x, VF step, VI zero) {
+    return MINI(MAXI(ADDI(TO_INT(DIV(x, step)), zero), SETI(0)), SETI(255));
+}
+
+static void to_bytes(const float *x, int size, const Matrix *matrix, uint8_t *bytes) {
+    const VF step = SET(matrix->step);
+    const VI zero = SETI(matrix->zero);
+    for (int i = 0; i < size; i += W) BYTES(bytes + i, rounded(LOAD(x + i), step, zero));
+}
+
+/* Mean and 1 / standard deviation of `x`. */
+INLINE void moments(const float *x, int size, float epsilon, float *mean, float *inverse) {
+    VF sum = SET(0.0f), squares = SET(0.0f);
+    for (int i = 0; i < size; i += W) sum = ADD(sum, LOAD(x + i));
+    *mean = SUM_OF(sum) / (float)size;
+    for (int i = 0; i < size; i += W) {
+        const VF far = SUB(LOAD(x + i), SET(*mean));
+        squares = FMA(far, far, squares);
+    }
+    *inverse = 1.0f / sqrtf(SUM_OF(squares) / (float)size + epsilon);
+}
+
+INLINE VF normal(const float *x, const float *norm, int width, int i, float mean, float inverse) {
+    const VF far = MUL(SUB(LOAD(x + i), SET(mean)), SET(inverse));
+    return FMA(far, LOAD(norm + i), LOAD(norm + width + i));
+}
+
+static void normalise(Model *model, int row, const float *norm, const Matrix *matrix) {
+    const int width = model->width;
+    const float *x = model->x + (size_t)row * width;
+    uint8_t *bytes = model->bytes + (size_t)row * width;
+    const VF step = SET(matrix->step);
+    const VI zero = SETI(matrix->zero);
+    float mean, inverse;
+    moments(x, width, model->epsilon, &mean, &inverse);
+    for (int i = 0; i < width; i += W)
+        BYTES(bytes + i, rounded(normal(x, norm, width, i, mean, inverse), step, zero));
+}
+
+typedef enum { PUT, ADD_TO, GELU } After;
+
+/* What becomes of the sums of `rows` rows with `blocks` blocks of W outputs, from `block` on. */
+static __attribute__((noinline)) void settle(const Matrix *matrix, VI sums[TILE_ROWS][TILE_BLOCKS],
+                                             int rows, int block, int blocks, After after, void *out,
+                                             const Matrix *next) {
+    for (int j = 0; j < blocks; j++) {
+        const int place = (block + j) * W;
+        const VF scales = LOAD(matrix->scales + place), bias = LOAD(matrix->bias + place);
+        for (int i = 0; i < rows; i++) {
+            const VF value = FMA(TO_FLOAT(sums[i][j]), scales, bias);
+            const size_t to = (size_t)i * matrix->outputs + place;
+            if (after == GELU) {
+                BYTES((uint8_t *)out + to, rounded(gelu(value), SET(next->step), SETI(next->zero)));
+            } else {
+                float *floats = (float *)out + to;
+                STORE(floats, after == ADD_TO ? ADD(LOAD(floats), value) : value);
+            }
+        }
+    }
+}
+
+/* The products of `rows` rows with `blocks` blocks of W outputs, from `block` on. */
+INLINE void tile(const Matrix *matrix, const uint8_t *in, int rows, int block, int blocks, After after,
+                 void *out, const Matrix *next) {
+    const int inputs = matrix->inputs, groups = inputs / 4;
+    const int8_t *weights = matrix->weights + (size_t)block * inputs * W;
+    VI sums[TILE_ROWS][TILE_BLOCKS], found[TILE_ROWS][TILE_BLOCKS]; /* sums are registers */
+#pragma GCC unroll 8
+    for (int j = 0; j < blocks; j++)
+#pragma GCC unroll 8
+        for (int i = 0; i < rows; i++) sums[i][j] = LOADI(matrix->first + (block + j) * W);
+    for (int group = 0; group < groups; group++) {
+        VI read[TILE_BLOCKS];
+#pragma GCC unroll 8
+        for (int j = 0; j < blocks; j++)
+            read[j] = LOADI(weights + ((size_t)j * groups + group) * W * 4);
+#pragma GCC unroll 8
+        for (int i = 0; i < rows; i++) {
+            int32_t four;
+            memcpy(&four, in + (size_t)i * inputs + 4 * group, 4);
+            const VI given = SETI(four);
+#pragma GCC unroll 8
+            for (int j = 0; j < blocks; j++) sums[i][j] = dot(sums[i][j], given, read[j]);
+        }
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < rows; i++)
+#pragma GCC unroll 8
+        for (int j = 0; j < blocks; j++) found[i][j] = sums[i][j];
+    settle(matrix, found, rows, block, blocks, after, out, next);
+}
+
+/* Blocks `block` to `block` + TILE_BLOCKS, as far as there are so many, for all rows. */
+INLINE void product(const Matrix *matrix, const uint8_t *in, int rows, int block, After after,
+                    void *out, const Matrix *next) {
+    const int size = after == GELU ? 1 : 4;
+    const int blocks = matrix->outputs / W - block;
+    for (int row = 0; row < rows;) {
+        const int left = rows - row;
+        const int some = left >= TILE_ROWS ? TILE_ROWS : left >= 4 ? 4 : left >= 2 ? 2 : 1;
+        const uint8_t *from = in + (size_t)row * matrix->inputs;
+        uint8_t *to = (uint8_t *)out + (size_t)row * matrix->outputs * size;
+        if (blocks >= TILE_BLOCKS) {
+            if (some == TILE_ROWS) tile(matrix, from, TILE_ROWS, block, TILE_BLOCKS, after, to, next);
+            else if (some == 4) tile(matrix, from, 4, block, TILE_BLOCKS, after, to, next);
+            else if (some == 2) tile(matrix, from, 2, block, TILE_BLOCKS, after, to, next);
+            else tile(matrix, from, 1, block, TILE_BLOCKS, after, to, next);
+        } else {
+            for (int j = 0; j < blocks; j++) {
+                if (some == TILE_ROWS) tile(matrix, from, TILE_ROWS, block + j, 1, after, to, next);
+                else if (some == 4) tile(matrix, from, 4, block + j, 1, after, to, next);
+                else if (some == 2) tile(matrix, from, 2, block + j, 1, after, to, next);
+                else tile(matrix, from, 1, block + j, 1, after, to, next);
+            }
+        }
+        row += some;
+    }
+}
+
+static int tiles(const Matrix *matrix) {
+    return (matrix->outputs / W + TILE_BLOCKS - 1) / TILE_BLOCKS;
+}
+
+static void qkv_of(Model *model, int item, int thread) {
+    (void)thread;
+    const Matrix *matrix = &model->layer[model->at].qkv;
+    product(matrix, model->bytes, model->rows, item * TILE_BLOCKS, PUT, model->products, NULL);
+}
+
+static void out_of(Model *model, int item, int thread) {
+    (void)thread;
+    const Matrix *matrix = &model->layer[model->at].out;
+    product(matrix, model->bytes, model->rows, item * TILE_BLOCKS, ADD_TO, model->x, NULL);
+}
+
+static void inner_of(Model *model, int item, int thread) {
+    (void)thread;
+    const Layer *layer = &model->layer[model->at];
+    product(&layer->inner, model->bytes, model->rows, item * TILE_BLOCKS, GELU, model->inner_bytes,
+            &layer->outer);
+}
+
+static void outer_of(Model *model, int item, int thread) {
+    (void)thread;
+    const Matrix *matrix = &model->layer[model->at].outer;
+    product(matrix, model->inner_bytes, model->rows, item * TILE_BLOCKS, ADD_TO, model->x, NULL);
+}
+
+static void norm1_of(Model *model, int row, int thread) {
+    (void)thread;
+    const Layer *layer = &model->layer[model->at];
+    normalise(model, row, layer->norm1, &layer->qkv);
+}
+
+static void norm2_of(Model *model, int row, int thread) {
+    (void)thread;
+    const Layer *layer = &model->layer[model->at];
+    normalise(model, row, layer->norm2, &layer->inner);
+}
+
+static void attended_of(Model *model, int row, int thread) {
+    (void)thread;
+    const size_t place = (size_t)row * model->width;
+    to_bytes(model->attended + place, model->width, &model->layer[model->at].out, model->bytes + place);
+}
+
+/* Keys lie transposed in groups of W positions, [context / W][head][W], values as [context][head];
+ * both for each head of each layer. */
+static void keep_of(Model *model, int head, int thread) {
+    (void)thread;
+    const int size = model->head, width = model->width;
+    const size_t place = ((size_t)model->at * model->heads + head) * model->context * size;
+    float *keys = model->keys + place, *values = model->values + place;
+    for (int row = 0; row < model->rows; row++) {
+        const int position = model->kept + row;
+        const float *from = model->products + (size_t)row * 3 * width + width + head * size;
+        float *to = keys + (size_t)(position / W) * size * W + position % W;
+        for (int d = 0; d < size; d++) to[d * W] = from[d];
+        memcpy(values + (size_t)position * size, from + width, sizeof(float) * size);
+    }
+}
+
+/* The scores of `rows` rows with `groups` groups of keys. */
+INLINE void score(const float *queries, int apart, int rows, const float *keys, int size, int group,
+                  int groups, float factor, float *scores, int row_size) {
+    VF sums[SCORE_ROWS][4];
+#pragma GCC unroll 4
+    for (int i = 0; i < rows; i++)
+#pragma GCC unroll 4
+        for (int j = 0; j < groups; j++) sums[i][j] = SET(0.0f);
+    const float *from = keys + (size_t)group * size * W;
+    for (int d = 0; d < size; d++) {
+        VF read[4];
+#pragma GCC unroll 4
+        for (int j = 0; j < groups; j++) read[j] = LOAD(from + ((size_t)j * size + d) * W);
+#pragma GCC unroll 4
+        for (int i = 0; i < rows; i++) {
+            const VF query = SET(queries[(size_t)i * apart + d]);
+#pragma GCC unroll 4
+            for (int j = 0; j < groups; j++) sums[i][j] = FMA(query, read[j], sums[i][j]);
+        }
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < rows; i++)
+#pragma GCC unroll 4
+        for (int j = 0; j < groups; j++)
+            STORE(scores + (size_t)i * row_size + (group + j) * W, MUL(sums[i][j], SET(factor)));
+}
+
+/* Scores to their exponentials, zero from `count` on; gives 1 / their sum. */
+static float soften(float *scores, int count) {
+    const int end = (count + W - 1) / W * W;
+    for (int i = count; i < end; i++) scores[i] = -INFINITY;
+    VF most = LOAD(scores), sum = SET(0.0f);
+    for (int i = W; i < end; i += W) most = MAX(most, LOAD(scores + i));
+    const VF top = SET(MAX_OF(most));
+    for (int i = 0; i < end; i += W) {
+        const VF value = exponential(SUB(LOAD(scores + i), top));
+        STORE(scores + i, value);
+        sum = ADD(sum, value);
+    }
+    return 1.0f / SUM_OF(sum);
+}
+
+/* Sums of values with `rows` rows of weights; the last row has `count` of them, each before it one
+ * less. */
+INLINE void gather(const float *values, int size, const float *scores, int row_size, int rows, int count,
+                   const float *inverse, float *out, int apart) {
+    VF sums[VALUE_ROWS][CHAINS][64 / W];
+#pragma GCC unroll 2
+    for (int i = 0; i < rows; i++)
+#pragma GCC unroll 2
+        for (int chain = 0; chain < CHAINS; chain++)
+#pragma GCC unroll 8
+            for (int j = 0; j < size / W; j++) sums[i][chain][j] = SET(0.0f);
+    int t = 0;
+    for (; t + CHAINS <= count; t += CHAINS) {
+#pragma GCC unroll 2
+        for (int chain = 0; chain < CHAINS; chain++)
+#pragma GCC unroll 8
+            for (int j = 0; j < size / W; j++) {
+                const VF value = LOAD(values + (size_t)(t + chain) * size + j * W);
+#pragma GCC unroll 2
+                for (int i = 0; i < rows; i++) {
+                    const VF weight = SET(scores[(size_t)i * row_size + t + chain]);
+                    sums[i][chain][j] = FMA(weight, value, sums[i][chain][j]);
+                }
+            }
+    }
+    if (t < count) {
+#pragma GCC unroll 8
+        for (int j = 0; j < size / W; j++) {
+            const VF value = LOAD(values + (size_t)t * size + j * W);
+#pragma GCC unroll 2
+            for (int i = 0; i < rows; i++)
+                sums[i][0][j] = FMA(SET(scores[(size_t)i * row_size + t]), value, sums[i][0][j]);
+        }
+    }
+#pragma GCC unroll 2
+    for (int i = 0; i < rows; i++)
+#pragma GCC unroll 8
+        for (int j = 0; j < size / W; j++) {
+            const VF sum = CHAINS == 2 ? ADD(sums[i][0][j], sums[i][CHAINS - 1][j]) : sums[i][0][j];
+            STORE(out + (size_t)i * apart + j * W, MUL(sum, SET(inverse[i])));
+        }
+}
+
+INLINE void attend(Model *model, int head, int row, int rows, int size, float *scores) {
+    const int width = model->width, row_size = model->context + W;
+    const size_t place = ((size_t)model->at * model->heads + head) * model->context * size;
+    const float *keys = model->keys + place, *values = model->values + place;
+    const float *queries = model->products + (size_t)row * 3 * width + head * size;
+    const float factor = 1.0f / sqrtf((float)size);
+    const int first = model->kept + row + 1; /* positions that the first of the rows sees */
+    const int groups = (first + rows - 1 + W - 1) / W;
+    float inverse[SCORE_ROWS];
+    int group = 0;
+    if (rows == SCORE_ROWS) {
+        for (; group + 2 <= groups; group += 2)
+            score(queries, 3 * width, SCORE_ROWS, keys, size, group, 2, factor, scores, row_size);
+        for (; group < groups; group++)
+            score(queries, 3 * width, SCORE_ROWS, keys, size, group, 1, factor, scores, row_size);
+    } else {
+        for (int i = 0; i < rows; i++) {
+            const float *query = queries + (size_t)i * 3 * width;
+            float *own = scores + (size_t)i * row_size;
+            for (group = 0; group + 4 <= groups; group += 4)
+                score(query, 0, 1, keys, size, group, 4, factor, own, row_size);
+            for (; group < groups; group++) score(query, 0, 1, keys, size, group, 1, factor, own, row_size);
+        }
+    }
+    for (int i = 0; i < rows; i++) {
+        float *own = scores + (size_t)i * row_size;
+        inverse[i] = soften(own, first + i);
+        /* what a row after it sees, and it does not, weighs nothing */
+        for (int t = (first + i + W - 1) / W * W; t < groups * W; t++) own[t] = 0.0f;
+    }
+    float *out = model->attended + (size_t)row * width + head * size;
+    int i = 0;
+    for (; i + VALUE_ROWS <= rows; i += VALUE_ROWS)
+        gather(values, size, scores + (size_t)i * row_size, row_size, VALUE_ROWS,
+               first + i + VALUE_ROWS - 1, inverse + i, out + (size_t)i * width, width);
+    for (; i < rows; i++)
+        gather(values, size, scores + (size_t)i * row_size, row_size, 1, first + i, inverse + i,
+               out + (size_t)i * width, width);
+}
+
+static void attention_of(Model *model, int item, int thread) {
+    const int head = item % model->heads, row = item / model->heads * SCORE_ROWS;
+    const int left = model->rows - row, rows = left < SCORE_ROWS ? left : SCORE_ROWS;
+    float *scores = model->scores + (size_t)thread * SCORE_ROWS * (model->context + W);
+    if (model->head == 64) attend(model, head, row, rows, 64, scores);
+    else attend(model, head, row, rows, 32, scores);
+}
+
+/* The last norm, rounded to signed bytes in blocks. */
+static void finish(Model *model, int row, int to) {
+    const int width = model->width, size = model->block, blocks = width / size;
+    const float *x = model->x + (size_t)row * width;
+    float mean, inverse, values[LARGEST_BLOCK];
+    moments(x, width, model->epsilon, &mean, &inverse);
+    for (int block = 0; block < blocks; block++) {
+        VF most = SET(0.0f);
+        for (int i = 0; i < size; i += W) {
+            const VF value = normal(x, model->norm, width, block * size + i, mean, inverse);
+            STORE(values + i, value);
+            most = MAX(most, MAX(value, SUB(SET(0.0f), value)));
+        }
+        const float scale = MAX_OF(most) / 127.0f, times = scale > 0.0f ? 1.0f / scale : 0.0f;
+        int8_t *bytes = model->last + (size_t)to * width + block * size;
+        int sum = 0;
+        for (int i = 0; i < size; i++) {
+            int value = (int)lrintf(values[i] * times);
+            value = value < -127 ? -127 : value > 127 ? 127 : value;
+            bytes[i] = (int8_t)value;
+            sum += value;
+        }
+        model->last_scales[(size_t)to * blocks + block] = scale;
+        model->last_sums[(size_t)to * blocks + block] = 128 * sum;
+    }
+}
+
+INLINE void logits_tile(Model *model, int row, int rows, int block) {
+    const int width = model->width, size = model->block, blocks = width / size;
+    const uint8_t *words = model->words + (size_t)block * width * W;
+    const float *scales = model->word_scales + (size_t)block * blocks * W;
+    const int8_t *in = model->last + (size_t)row * width;
+    VF found[HEAD_ROWS][4];
+#pragma GCC unroll 4
+    for (int i = 0; i < rows; i++)
+#pragma GCC unroll 4
+        for (int j = 0; j < 4; j++) found[i][j] = SET(0.0f);
+    for (int part = 0; part < blocks; part++) {
+        VI sums[HEAD_ROWS][4];
+#pragma GCC unroll 4
+        for (int i = 0; i < rows; i++)
+#pragma GCC unroll 4
+            for (int j = 0; j < 4; j++)
+                sums[i][j] = SETI(-model->last_sums[(size_t)(row + i) * blocks + part]);
+        for (int group = part * size / 4; group < (part + 1) * size / 4; group++) {
+            VI given[HEAD_ROWS];
+#pragma GCC unroll 4
+            for (int i = 0; i < rows; i++) {
+                int32_t four;
+                memcpy(&four, in + (size_t)i * width + 4 * group, 4);
+                given[i] = SETI(four);
+            }
+#pragma GCC unroll 4
+            for (int j = 0; j < 4; j++) {
+                const VI read = LOADI(words + ((size_t)j * width + 4 * group) * W);
+#pragma GCC unroll 4
+                for (int i = 0; i < rows; i++) sums[i][j] = dot(sums[i][j], read, given[i]);
+            }
+        }
+#pragma GCC unroll 4
+        for (int i = 0; i < rows; i++) {
+            const VF scale = SET(model->last_scales[(size_t)(row + i) * blocks + part]);
+#pragma GCC unroll 4
+            for (int j = 0; j < 4; j++) {
+                const VF both = MUL(scale, LOAD(scales + ((size_t)j * blocks + part) * W));
+                found[i][j] = FMA(TO_FLOAT(sums[i][j]), both, found[i][j]);
+            }
+        }
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < rows; i++)
+#pragma GCC unroll 4
+        for (int j = 0; j < 4; j++)
+            STORE(model->logits + (size_t)(row + i) * model->vocabulary + (block + j) * W, found[i][j]);
+}
+
+enum { HEAD_BLOCKS = 4, HEAD_TILES = 4 };
+
+static void logits_of(Model *model, int item, int thread) {
+    (void)thread;
+    const int blocks = model->vocabulary / W;
+    for (int tile_ = 0; tile_ < HEAD_TILES; tile_++) {
+        const int block = (item * HEAD_TILES + tile_) * HEAD_BLOCKS;
+        if (block >= blocks) return;
+        int row = 0;
+        for (; row + HEAD_ROWS <= model->wanted; row += HEAD_ROWS)
+            logits_tile(model, row, HEAD_ROWS, block);
+        for (; row < model->wanted; row++) logits_tile(model, row, 1, block);
+    }
+}
+
+static void embed(Model *model, int row, int token) {
+    const int width = model->width, blocks = width / model->block;
+    const uint8_t *words = model->words + (size_t)(token / W) * width * W + token % W * 4;
+    const float *scales = model->word_scales + (size_t)(token / W) * blocks * W + token % W;
+    const float *position = model->positions + (size_t)(model->kept + row) * width;
+    float *x = model->x + (size_t)row * width;
+    for (int i = 0; i < width; i++) {
+        const int byte = words[(size_t)(i / 4) * W * 4 + i % 4];
+        x[i] = (float)(byte - 128) * scales[i / model->block * W] + position[i];
+    }
+}
+
+static void each_row(Model *model, Work work) {
+    if (model->rows >= 8) {
+        share(model, work, model->rows);
+        return;
+    }
+    for (int row = 0; row < model->rows; row++) work(model, row, 0);
+}
+
+static void pass(Model *model, const int64_t *tokens) {
+    for (int row = 0; row < model->rows; row++) embed(model, row, (int)tokens[row]);
+    for (model->at = 0; model->at < model->layers; model->at++) {
+        const Layer *layer = &model->layer[model->at];
+        each_row(model, norm1_of);
+        share(model, qkv_of, tiles(&layer->qkv));
+        if (model->rows >= 8) share(model, keep_of, model->heads);
+        else
+            for (int head = 0; head < model->heads; head++) keep_of(model, head, 0);
+        share(model, attention_of, model->heads * ((model->rows + SCORE_ROWS - 1) / SCORE_ROWS));
+        each_row(model, attended_of);
+        share(model, out_of, tiles(&layer->out));
+        each_row(model, norm2_of);
+        share(model, inner_of, tiles(&layer->inner));
+        share(model, outer_of, tiles(&layer->outer));
+    }
+    for (int row = 0; row < model->wanted; row++)
+        finish(model, model->rows - model->wanted + row, row);
+    if (model->wanted) share(model, logits_of, (model->vocabulary / W + 15) / 16);
+}
+
+/* What Python calls */
+
+static void *room(size_t bytes) {
+    void *found = NULL;
+    return posix_memalign(&found, 64, bytes ? bytes : 64) ? NULL : found;
+}
+
+static void drop_matrix(Matrix *matrix) {
+    free(matrix->weights);
+    free(matrix->first);
+    free(matrix->scales);
+    free(matrix->bias);
+}
+
+EXPORT void NAME(close)(Model *model) {
+    if (!model) return;
+    atomic_store(&model->ending, 1);
+    next_turn(model);
+    for (int i = 1; i < model->threads; i++) pthread_join(model->thread[i], NULL);
+    for (int i = 0; model->layer && i < model->layers; i++) {
+        Layer *layer = &model->layer[i];
+        drop_matrix(&layer->qkv);
+        drop_matrix(&layer->out);
+        drop_matrix(&layer->inner);
+        drop_matrix(&layer->outer);
+        free(layer->norm1);
+        free(layer->norm2);
+    }
+    void *all[] = {model->layer, model->norm, model->positions, model->words, model->word_scales,
+                   model->x, model->products, model->attended, model->bytes, model->inner_bytes,
+                   model->last, model->last_scales, model->last_sums, model->scores};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
+    pthread_mutex_destroy(&model->mutex);
+    pthread_cond_destroy(&model->wake);
+    free(model);
+}
+
+/* A model without weights; NULL if there is no memory, or no thread, for it. */
+EXPORT Model *NAME(open)(int layers, int width, int heads, int context, int vocabulary, int inner,
+                         int block, float epsilon, int threads) {
+    Model *model = calloc(1, sizeof *model);
+    if (!model) return NULL;
+    const size_t rows = MOST_ROWS;
+    *model = (Model){.layers = layers, .width = width, .heads = heads, .head = width / heads,
+                     .context = context, .vocabulary = vocabulary,   .inner = inner, .block = block,
+                     .epsilon = epsilon, .threads = 1};
+    pthread_mutex_init(&model->mutex, NULL);
+    pthread_cond_init(&model->wake, NULL);
+    model->layer = calloc(layers, sizeof(Layer));
+    model->norm = room(sizeof(float) * 2 * width);
+    model->positions = room(sizeof(float) * width * context);
+    model->words = room((size_t)vocabulary * width);
+    model->word_scales = room(sizeof(float) * vocabulary * (width / model->block));
+    model->x = room(sizeof(float) * rows * width);
+    model->products = room(sizeof(float) * rows * 3 * width);
+    model->attended = room(sizeof(float) * rows * width);
+    model->bytes = room(rows * width);
+    model->inner_bytes = room(rows * inner);
+    model->last = room(rows * width);
+    model->last_scales = room(sizeof(float) * rows * (width / model->block));
+    model->last_sums = room(sizeof(int32_t) * rows * (width / model->block));
+    model->scores = room(sizeof(float) * MOST_THREADS * SCORE_ROWS * (context + W));
+    int whole = model->layer && model->norm && model->positions && model->words &&
+                model->word_scales && model->x && model->products && model->attended &&
+                model->bytes && model->inner_bytes && model->last && model->last_scales &&
+                model->last_sums && model->scores;
+    if (threads > MOST_THREADS) threads = MOST_THREADS;
+    while (whole && model->threads < threads) {
+        Start *start = malloc(sizeof *start);
+        if (start) *start = (Start){model, model->threads};
+        if (!start || pthread_create(&model->thread[model->threads], NULL, run_thread, start)) {
+            free(start);
+            whole = 0;
+        } else model->threads++;
+    }
+    if (whole) return model;
+    NAME(close)(model);
+    return NULL;
+}
+
+static int copy_matrix(Matrix *matrix, const int8_t *weights, const float *scales, const float *bias,
+                       int inputs, int outputs, float step, int zero) {
+    *matrix = (Matrix){.inputs = inputs, .outputs = outputs, .step = step, .zero = zero,
+                       .weights = room((size_t)inputs * outputs),
+                       .first = room(sizeof(int32_t) * outputs),
+                       .scales = room(sizeof(float) * outputs),
+                       .bias = room(sizeof(float) * outputs)};
+    if (!matrix->weights || !matrix->first || !matrix->scales || !matrix->bias) return 0;
+    for (int block = 0; block < outputs / W; block++)
+        for (int i = 0; i < inputs; i++) {
+            int8_t *to = matrix->weights + (size_t)block * inputs * W + (size_t)(i / 4) * W * 4 + i % 4;
+            const int8_t *from = weights + (size_t)i * outputs + block * W;
+            for (int j = 0; j < W; j++) to[4 * j] = from[j];
+        }
+    memset(matrix->first, 0, sizeof(int32_t) * outputs);
+    for (int i = 0; i < inputs; i++)
+        for (int j = 0; j < outputs; j++) matrix->first[j] -= zero * weights[(size_t)i * outputs + j];
+    for (int j = 0; j < outputs; j++) matrix->scales[j] = step * scales[j];
+    memcpy(matrix->bias, bias, sizeof(float) * outputs);
+    return 1;
+}
+
+/* Matrix `which` of a layer: queries, keys and values; out; inner; outer. False without memory.
+ * `weights` are [inputs][outputs]. */
+EXPORT int NAME(matrix)(Model *model, int layer, int which, const int8_t *weights, const float *scales,
+                   const float *bias, float step, int zero) {
+    Layer *one = &model->layer[layer];
+    const int width = model->width, inner = model->inner;
+    switch (which) {
+        case 0: return copy_matrix(&one->qkv, weights, scales, bias, width, 3 * width, step, zero);
+        case 1: return copy_matrix(&one->out, weights, scales, bias, width, width, step, zero);
+        case 2: return copy_matrix(&one->inner, weights, scales, bias, width, inner, step, zero);
+        default: return copy_matrix(&one->outer, weights, scales, bias, inner, width, step, zero);
+    }
+}
+
+/* The norm before the attention (0), before the inner matrix (1), or the last (2). */
+EXPORT int NAME(norm)(Model *model, int layer, int which, const float *weight, const float *bias) {
+    const size_t bytes = sizeof(float) * model->width;
+    float **to = which == 0   ? &model->layer[layer].norm1
+                 : which == 1 ? &model->layer[layer].norm2
+                              : &model->norm;
+    if (!*to) *to = room(2 * bytes);
+    if (!*to) return 0;
+    memcpy(*to, weight, bytes);
+    memcpy(*to + model->width, bias, bytes);
+    return 1;
+}
+
+/* `bytes` are [vocabulary][width], `scales` [vocabulary][width / block]. */
+EXPORT void NAME(embeddings)(Model *model, const uint8_t *bytes, const float *scales, const float *positions) {
+    const int width = model->width, blocks = width / model->block;
+    for (int word = 0; word < model->vocabulary; word++) {
+        uint8_t *to = model->words + (size_t)(word / W) * width * W + word % W * 4;
+        for (int i = 0; i < width; i += 4)
+            memcpy(to + (size_t)i * W, bytes + (size_t)word * width + i, 4);
+        for (int block = 0; block < blocks; block++)
+            model->word_scales[((size_t)(word / W) * blocks + block) * W + word % W] =
+                scales[(size_t)word * blocks + block];
+    }
+    memcpy(model->positions, positions, sizeof(float) * model->context * width);
+}
+
+/* Reads `count` tokens behind the first `kept` of a state, whose keys and values are given, and
+ * writes the logits after each of the last `wanted`. The caller sees that all fit, and that one
+ * thread at a time calls. */
+EXPORT void NAME(run)(Model *model, float *keys, float *values, int kept, const int64_t *tokens, int count,
+                 int wanted, float *logits) {
+    const unsigned control = _mm_getcsr();
+    _mm_setcsr(control | 0x8040);
+    model->keys = keys;
+    model->values = values;
+    for (int done = 0; done < count; done += model->rows) {
+        const int left = count - done;
+        model->rows = left < MOST_ROWS ? left : MOST_ROWS;
+        model->kept = kept + done;
+        const int after = left - model->rows; /* tokens of later passes */
+        model->wanted = wanted - after;
+        if (model->wanted < 0) model->wanted = 0;
+        if (model->wanted > model->rows) model->wanted = model->rows;
+        model->logits = logits;
+        pass(model, tokens + done);
+        logits += (size_t)model->wanted * model->vocabulary;
+    }
+    _mm_setcsr(control);
+}
