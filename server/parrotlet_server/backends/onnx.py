@@ -55,14 +55,12 @@ class OnnxBackend:
         threads: threads that a run uses.
     """
 
-    def __init__(self, model: Path, threads: int | None = None, stop_spinning: bool = True) -> None:
+    def __init__(self, model: Path, threads: int | None = None) -> None:
         """Loads the graph that `parrotlet_server.bundle` wrote to the file `model`.
 
         Args:
             model: a bundle's ``model.onnx``, verified by the caller.
             threads: None is the number of physical cores, at most 4.
-            stop_spinning: threads sleep as soon as a run ends; `parrotlet bench engine` tells the
-                difference.
 
         Raises:
             BundleError: if ONNX Runtime cannot load it, or it is another kind of graph.
@@ -76,7 +74,7 @@ class OnnxBackend:
         # width 256, two cores) and no processor time when idle. Never spinning took 1.2 ms;
         # spinning after the run too was no faster and burns a core for 50 ms after each run.
         options.add_session_config_entry("session.intra_op.allow_spinning", "1")
-        options.add_session_config_entry("session.force_spinning_stop", str(int(stop_spinning)))
+        options.add_session_config_entry("session.force_spinning_stop", "1")
         # Probabilities that are next to nothing are subnormal numbers, with which a processor
         # reckons slowly: a prompt took 1.4 times, a token 1.1 times as long.
         options.add_session_config_entry("session.set_denormal_as_zero", "1")

@@ -26,11 +26,11 @@ def open_backend(bundle: Bundle, threads: int | None = None) -> Backend:
         BundleError: if the model is damaged.
     """
     if os.environ.get(KERNELS) != "0":
-        from .native import NativeBackend, Unavailable
+        from .native import NativeBackend, UnavailableError
 
         try:
             return NativeBackend(bundle, threads)
-        except Unavailable as error:
+        except UnavailableError as error:
             logger.debug("no kernels: %s", error)
     from .onnx import OnnxBackend
 

@@ -8,6 +8,7 @@ little of its format (protocol buffers; onnx.proto3) that `bundle/graph.py` writ
 from __future__ import annotations
 
 import math
+import mmap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,8 @@ def initialisers(file: Path) -> dict[str, NDArray[Any]]:
         BundleError: if it is no such file, or a tensor is of another type or size than it says.
     """
     try:
-        content = np.memmap(file, np.uint8, "r")
+        with file.open("rb") as opened:
+            content = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
     except (OSError, ValueError) as error:
         raise BundleError(f"{file} cannot be read: {error}") from error
     try:

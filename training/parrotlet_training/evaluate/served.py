@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from parrotlet_server.backends.onnx import OnnxBackend
+from parrotlet_server.backends.processor import open_backend
 from parrotlet_server.bundle import Bundle
 from parrotlet_server.engine import never
 from parrotlet_server.engine.decode import Decoder
@@ -36,7 +36,7 @@ class Served:
         Raises:
             BundleError: if it does not load.
         """
-        self._backend = OnnxBackend(bundle.model_file, threads)
+        self._backend = open_backend(bundle, threads)
         self._decoder = Decoder(self._backend, Vocabulary(bundle.tokenizer))
         self.context = self._backend.context_length
 

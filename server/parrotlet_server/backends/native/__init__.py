@@ -1,5 +1,5 @@
 """The model in kernels of our own, compiled when Parrotlet is built; see `kernel.c`."""
 
-from .backend import NativeBackend, Unavailable
+from .backend import NativeBackend, UnavailableError
 
-__all__ = ["NativeBackend", "Unavailable"]
+__all__ = ["NativeBackend", "UnavailableError"]

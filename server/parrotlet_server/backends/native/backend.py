@@ -30,7 +30,7 @@ _LARGEST_STATE = 2**32
 _MOST_THREADS = 16
 
 
-class Unavailable(Exception):
+class UnavailableError(Exception):
     """The kernels cannot run a model here; the message says why."""
 
 
@@ -71,8 +71,8 @@ class NativeBackend:
             level: "avx512", "avxvnni" or "avx2"; None is the best of this processor.
 
         Raises:
-            Unavailable: if the kernels are not there, the processor lacks what they take, or the
-                model has another shape than they are written for.
+            UnavailableError: if the kernels are not there, the processor lacks what they take,
+                or the model has another shape than they are written for.
             BundleError: if the bundle's tensors are not those of its manifest.
         """
         shape, block = bundle.manifest.architecture, bundle.manifest.block
@@ -86,7 +86,7 @@ class NativeBackend:
             or shape.vocabulary_size % _WORDS
             or any(size % _LANES for size in (shape.width, shape.inner, shape.context_length))
         ):
-            raise Unavailable("the model has another shape, or other weights, than they take")
+            raise UnavailableError("the model has another shape, or other weights, than they take")
         self.context_length = shape.context_length
         self.vocabulary_size = shape.vocabulary_size
         self.threads = min(threads or default_threads(), _MOST_THREADS)
@@ -107,7 +107,7 @@ class NativeBackend:
             self.threads,
         )
         if not self._model:
-            raise Unavailable("there is no memory or no thread for them")
+            raise UnavailableError("there is no memory or no thread for them")
         weakref.finalize(self, kernel.close, self._model)
         self._run = kernel.run
         self._load(kernel, _Tensors(bundle), shape.layers)
@@ -133,7 +133,7 @@ class NativeBackend:
                 done &= self._norm(kernel, tensors, f"h.{layer}.ln_{which + 1}", layer, which)
         done &= self._norm(kernel, tensors, "ln_f", 0, 2)
         if not done:
-            raise Unavailable("there is no memory for the weights")
+            raise UnavailableError("there is no memory for the weights")
         words, block = shape.vocabulary_size, tensors.block
         embedding = (
             tensors.get("wte.weight.quantised", np.uint8, (words, width // block, block)),
@@ -142,9 +142,7 @@ class NativeBackend:
         )
         kernel.embeddings(self._model, *(one.ctypes.data for one in embedding))
 
-    def _norm(
-        self, kernel: _Kernel, tensors: _Tensors, name: str, layer: int, which: int
-    ) -> bool:
+    def _norm(self, kernel: _Kernel, tensors: _Tensors, name: str, layer: int, which: int) -> bool:
         pair = [
             tensors.get(f"{name}.{part}", np.float32, (tensors.shape.width,))
             for part in ("weight", "bias")
@@ -232,18 +230,18 @@ class _Tensors:
 def _library() -> ctypes.CDLL:
     file = Path(__file__).with_name(f"kernel-{sys.platform}-{platform.machine().lower()}.so")
     if not file.is_file():
-        raise Unavailable("Parrotlet was built without them")
+        raise UnavailableError("Parrotlet was built without them")
     try:
         return ctypes.CDLL(str(file))
     except OSError as error:
-        raise Unavailable(f"they do not load: {error}") from error
+        raise UnavailableError(f"they do not load: {error}") from error
 
 
 def levels() -> list[str]:
     """The levels that this processor can run, the best first; empty where there are no kernels."""
     try:
         library = _library()
-    except Unavailable:
+    except UnavailableError:
         return []
     library.parrotlet_level.restype = ctypes.c_char_p
     best = library.parrotlet_level().decode()
@@ -256,5 +254,5 @@ def levels() -> list[str]:
 def _level(library: ctypes.CDLL, wanted: str | None) -> str:
     found = levels()
     if not found or (wanted is not None and wanted not in found):
-        raise Unavailable(f"the processor lacks {wanted or 'AVX2'}")
+        raise UnavailableError(f"the processor lacks {wanted or 'AVX2'}")
     return wanted or found[0]

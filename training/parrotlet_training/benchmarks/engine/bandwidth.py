@@ -1,8 +1,8 @@
 """How fast this processor reads: the floor under the time of a token.
 
-A token's weights are read once, so no engine decodes faster than they are read. Where they fit the
-last cache they come from there; hence the bandwidth is measured over as many bytes as the weights
-have, again and again, and for comparison over many more than any cache holds.
+A token's weights, keys and values are read once, so no engine decodes faster than they are read.
+What fits the last cache comes from there; hence the bandwidth is measured over as many bytes as a
+token reads, again and again, and for comparison over many more than any cache holds.
 
 Run as a program, ``python bandwidth.py THREADS BYTES…``, in an environment that keeps the linear
 algebra library to one thread: each thread here reads a part of its own.

@@ -44,15 +44,17 @@ class Kind:
 
 
 KINDS = (
-    Kind("parrotlet", "Parrotlet (ONNX Runtime), 8 bits", "ort", "bundle"),
+    Kind("parrotlet", "Parrotlet, 8 bits", "own", "bundle"),
     Kind("llama.cpp", "llama.cpp Q8_0", "llamacpp", "q8_0", "llama_cpp", True),
     Kind("llama.cpp-q4", "llama.cpp Q4_0", "llamacpp", "q4_0", "llama_cpp", True),
     Kind("ctranslate2", "CTranslate2 int8", "ct2", "ct2", "ctranslate2", True),
     Kind("openvino", "OpenVINO int8", "ov", "openvino", "openvino", True),
     Kind("transformers", "transformers fp32", "hf", "checkpoint", "transformers"),
-    Kind("parrotlet-4bit", "Parrotlet, 4-bit blocks (experiment)", "ort", "four_bits"),
+    Kind("parrotlet-onnx", "Parrotlet on ONNX Runtime, 8 bits", "own", "graph"),
+    Kind("parrotlet-4bit", "the same, 4-bit blocks (experiment)", "own", "four_bits"),
 )
 OURS = KINDS[0].name
+OWN = KINDS[0].adapter
 Q8 = KINDS[1].name
 FOUR_BITS = KINDS[-1].name
 
@@ -124,6 +126,9 @@ class Files:
 
     def _make_bundle(self) -> str:
         return str(self._bundle.folder)
+
+    def _make_graph(self) -> str:
+        return f"{self._bundle.folder}::{self._bundle.model_file}"
 
     def _make_four_bits(self) -> str | None:
         graph = self._folder / "four_bits.onnx"

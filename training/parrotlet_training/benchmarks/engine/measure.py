@@ -18,7 +18,7 @@ import onnx
 from parrotlet_server.bundle import Bundle
 from parrotlet_server.bundle.checkpoint import Architecture
 
-from .candidates import FOUR_BITS, OURS, Files, Kind, python_of
+from .candidates import FOUR_BITS, OURS, OWN, Files, Kind, python_of
 from .process import Candidate
 from .replay import Recorded, by_session
 from .server import ServerFigures, measure_server
@@ -94,11 +94,10 @@ class Measured:
         results: by candidate, ours first.
         weights: bytes of weights that a token reads.
         state: bytes of keys and values that it reads in the middle of the decoded answer.
-        cached: bytes a second that are read of as many bytes as the weights have.
+        cached: bytes a second that are read of as many bytes as a token reads.
         memory: bytes a second that are read of more than caches hold.
-        weights_4bit: bytes of weights that a token of the 4-bit experiment reads, if it is there.
         server: of each start.
-        use: processor use with and without spinning after a run; see `adapters.ort`.
+        use: processor use of each of our candidates, by its label; see `adapters.own`.
     """
 
     work: Work
@@ -107,9 +106,8 @@ class Measured:
     state: int
     cached: float = 0.0
     memory: float = 0.0
-    weights_4bit: int = 0
     server: list[ServerFigures] = field(default_factory=list)
-    use: dict[bool, dict[str, float]] = field(default_factory=dict)
+    use: dict[str, dict[str, float]] = field(default_factory=dict)
 
     @property
     def ours(self) -> Result:
@@ -162,10 +160,7 @@ def measure(
         weights_read(bundle.model_file),
         state_read(shape, len(work.prompt) + len(work.answer) // 2),
     )
-    if any(kind.name == FOUR_BITS for kind in kinds):
-        _, _, graph = str(files.path("four_bits")).partition("::")
-        found.weights_4bit = weights_read(Path(graph))
-    sizes = (found.weights, FAR)
+    sizes = (found.weights + found.state, FAR)
 
     def open_candidate(kind: Kind) -> Candidate:
         model = files.path(kind.model)
@@ -194,13 +189,14 @@ def measure(
                 _read_and_decode(result, candidate, work)
             _replay(turned, work)
         for result, candidate in order:
-            if result.kind.adapter == "ort":
+            if result.kind.adapter == OWN:
                 nats = candidate.call("nats", rows=work.texts)
                 result.bits_per_byte = sum(nats) / _LN2 / work.text_bytes
         tell("processor use")
         found.use = {
-            stop: running[0].call("processor_use", stop_spinning=stop, seconds=work.seconds)
-            for stop in (True, False)
+            result.kind.label: candidate.call("processor_use", seconds=work.seconds)
+            for result, candidate in order
+            if result.kind.adapter == OWN and result.kind.name != FOUR_BITS
         }
     return found
 
@@ -209,7 +205,7 @@ _LN2 = 0.6931471805599453
 
 
 def _fill(candidate: Candidate, result: Result, work: Work, context: int) -> None:
-    if result.kind.adapter == "ort":
+    if result.kind.adapter == OWN:
         candidate.call("fill", prompt=work.prompt)
     else:
         whole = (work.prompt * (1 + context // len(work.prompt)))[: context - len(work.answer)]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import median, quantiles
 from typing import Any
 
-from .candidates import FOUR_BITS, Q8
+from .candidates import Q8
 from .measure import FAR, Measured, Result
 
 Lines = list[list[float]]
@@ -93,18 +93,9 @@ def musts(measured: Measured) -> list[Must]:
         ):
             ratio = replay_ratio(rounds, theirs.replayed)
             found.append(Must(name, ratio, 0.7, False, _times))
-    token = median(ours.decode)
-    for name, size in (
-        ("a token beside reading its weights and its state", measured.weights + measured.state),
-        ("a token beside reading its weights alone", measured.weights),
-    ):
-        found.append(Must(name, token * measured.cached / size, 1.6, False, _times))
-    small = next((r for r in measured.results if r.kind.name == FOUR_BITS), None)
-    if small is not None and measured.weights_4bit:
-        size = measured.weights_4bit + measured.state
-        value = median(small.decode) * measured.cached / size
-        name = "a token at 4 bits beside reading its weights and its state"
-        found.append(Must(name, value, 1.9, False, _times))
+    floor = (measured.weights + measured.state) / measured.cached
+    name = "a token beside reading its weights and its state"
+    found.append(Must(name, median(ours.decode) / floor, 1.6, False, _times))
     ready = median(one.ready for one in measured.server)
     found.append(Must("server ready after its start", ready, 1.0, False, _seconds))
     found.append(
@@ -200,19 +191,17 @@ def notes(measured: Measured) -> list[str]:
         f"{tokens / len(work.requests):.1f} tokens decoded for each. Prompt: {len(work.prompt)} "
         f"tokens; decoding: {len(work.answer)} tokens after it.",
         f"A token reads {measured.weights / 1e6:.1f} MB of weights and, on average, "
-        f"{measured.state / 1e6:.1f} MB of keys and values. Of {measured.weights / 1e6:.1f} MB "
+        f"{measured.state / 1e6:.1f} MB of keys and values. Of as many bytes "
         f"{measured.cached / 1e9:.1f} GB/s are read, which the floor is reckoned with; of "
         f"{FAR / 1e6:,.0f} MB, which no cache holds, {measured.memory / 1e9:.1f} GB/s. Floor: "
-        f"{1000 * measured.weights / measured.cached:.2f} ms a token for the weights, "
-        f"{1000 * (measured.weights + measured.state) / measured.cached:.2f} ms with the state.",
+        f"{1000 * (measured.weights + measured.state) / measured.cached:.2f} ms a token.",
         f"Server: ready {_seconds(median(one.ready for one in server))} after its start, first "
         f"suggestion {_seconds(median(one.suggested for one in server))}.",
     ]
-    for stop, use in measured.use.items():
+    for label, use in measured.use.items():
         lines.append(
-            f"Threads {'sleep' if stop else 'spin on'} after a run: idle {_share(use['idle'])} of "
-            f"a processor; a token every 0.2 s takes {_share(use['typing'])}, of which "
-            f"{_share(use['spinning'])} between the runs."
+            f"{label}: idle {_share(use['idle'])} of a processor; a token every 0.2 s takes "
+            f"{_share(use['typing'])}, of which {_share(use['spinning'])} between the runs."
         )
     scored = [(r.kind.label, r.bits_per_byte) for r in measured.results if r.bits_per_byte]
     if scored:
@@ -229,12 +218,10 @@ def to_json(measured: Measured) -> dict[str, Any]:
         "requests": len(measured.work.requests),
         "weights_bytes": measured.weights,
         "state_bytes": measured.state,
-        "bandwidth_of_weights": measured.cached,
+        "bandwidth": measured.cached,
         "bandwidth_of_memory": measured.memory,
         "server": [vars(one) for one in measured.server],
-        "processor_use": {
-            "stopped" if stop else "spinning": use for stop, use in measured.use.items()
-        },
+        "processor_use": measured.use,
         "results": [
             {"name": result.kind.name, **{k: v for k, v in vars(result).items() if k != "kind"}}
             for result in measured.results

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -176,7 +176,10 @@ class _Server:
         """So far, of all its threads."""
         files = Path(f"/proc/{self._process.pid}/task").glob("*/schedstat")
         # nanoseconds: the ticks of ``stat`` are too coarse to tell next to nothing from nothing
-        times = [int(file.read_text(encoding="ascii").split()[0]) for file in files]
+        times = []
+        for file in files:
+            with suppress(FileNotFoundError, ProcessLookupError):  # a thread has just ended
+                times.append(int(file.read_text(encoding="ascii").split()[0]))
         return sum(times) / 1e9 if times else None
 
     def peak_memory(self) -> int:

@@ -1,4 +1,4 @@
-"""Parrotlet's own engine on ONNX Runtime, with its kept states.
+"""Parrotlet's own engine, with its kept states, on its kernels or on ONNX Runtime.
 
 `suggest` is the engine's backend, states and chunks with the tokens of others, so that all do equal
 work; `drafted` gives the same answer by way of drafts; `served` is the engine as it serves: text
@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from parrotlet_server.backends.base import Backend
 from parrotlet_server.backends.onnx import OnnxBackend
+from parrotlet_server.backends.processor import open_backend
 from parrotlet_server.bundle.resolve import resolve_model
 from parrotlet_server.engine import Engine, Request
 from parrotlet_server.engine.decode import CHUNK
@@ -31,14 +33,17 @@ PAUSE = 0.2
 
 
 class Adapter:
-    """See `host.Adapter`; the model is a bundle, or ``BUNDLE::GRAPH`` for another graph of it."""
+    """See `host.Adapter`.
+
+    The model is a bundle, or ``BUNDLE::GRAPH`` for a graph of it in ONNX Runtime.
+    """
 
     def __init__(self, model: str, threads: int, context: int) -> None:
         folder, _, graph = model.partition("::")
         bundle = resolve_model(folder)
-        file = Path(graph) if graph else bundle.model_file
-        self._file, self._threads = file, threads
-        self._backend = OnnxBackend(file, threads)
+        self._backend: Backend = (
+            OnnxBackend(Path(graph), threads) if graph else open_backend(bundle, threads)
+        )
         self._bundle = bundle
         self._engine = Engine(self._backend, bundle.tokenizer, bundle)
         self._lookup = Lookup([], bundle.tokenizer.token_bytes)
@@ -122,12 +127,12 @@ class Adapter:
             found.append(math.fsum(np.log(np.exp(logits).sum(axis=1)) - chosen))
         return found
 
-    def processor_use(self, stop_spinning: bool, seconds: float) -> dict[str, float]:
+    def processor_use(self, seconds: float) -> dict[str, float]:
         """Processor seconds a second while idle, and while a token is read every 0.2 seconds.
 
         `spinning` is how much of the latter lies between the runs.
         """
-        backend = OnnxBackend(self._file, self._threads, stop_spinning)
+        backend = self._backend
         state = backend.new_state()
         backend.evaluate(state, 0, [0])
         time.sleep(PAUSE)
