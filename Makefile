@@ -16,8 +16,10 @@ SOURCES := $(shell find server tokenizer training -type f -not -path '*/__pycach
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
-# Two stages of the same environment: what a user gets, and what a developer adds.
-.venv/plain: pyproject.toml constraints.txt
+# Two stages of the same environment: what a user gets, and what a developer adds. Kernels are
+# compiled on the way, where there is a C compiler.
+KERNELS := $(addprefix server/parrotlet_server/backends/native/,kernel.c processor.c build.py)
+.venv/plain: pyproject.toml constraints.txt $(KERNELS)
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Parrotlet needs Python 3.11 or later: make PYTHON=python3.12")'
 	[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv || { echo "no venv module: apt install python3-venv"; rm -rf .venv; exit 1; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .

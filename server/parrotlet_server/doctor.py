@@ -96,6 +96,7 @@ def _statistics() -> str:
 
 
 def _model(model: str | None) -> Iterator[Check]:
+    from .backends.processor import described
     from .backends.threads import default_threads
     from .bundle.resolve import resolve_model
     from .engine import Engine, Request
@@ -114,6 +115,7 @@ def _model(model: str | None) -> Iterator[Check]:
         engine = Engine.load(model)
         engine.complete(Request(_SAMPLE, "\n"))
         completion = engine.complete(Request(_SAMPLE + "l", "\n"))
+        ran = described(engine.backend)
     except Exception as error:
         yield Check("completion", False, f"{type(error).__name__}: {error}", remedy)
         return
@@ -122,7 +124,7 @@ def _model(model: str | None) -> Iterator[Check]:
     yield Check(
         "completion",
         milliseconds < _SLOW,
-        f"{milliseconds:.0f} ms for {completion.generated_tokens} tokens: {text!r:.60}",
+        f"{milliseconds:.0f} ms for {completion.generated_tokens} tokens by {ran}: {text!r:.60}",
         "see what else uses the processor; set parrotlet.debounce or parrotlet.multiline to never",
     )
 

@@ -10,6 +10,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
+from parrotlet_server.backends.processor import KERNELS
 from parrotlet_server.bundle.manifest import MANIFEST_FILE, sha256
 
 from ..support.lsp_client import client
@@ -37,7 +38,8 @@ def failing(model, tmp_path):
     return folder
 
 
-def test_a_model_that_fails_is_told_and_forgiven(failing):
+def test_a_model_that_fails_is_told_and_forgiven(failing, monkeypatch):
+    monkeypatch.setenv(KERNELS, "0")  # which would refuse it when it is loaded
     with client("--model", str(failing)) as session:
         session.start(rootUri="file:///home/ada")
         session.open(URI, LONG)

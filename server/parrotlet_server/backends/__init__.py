@@ -1,1 +1,1 @@
-"""What runs the model: one interface, and ONNX Runtime behind it."""
+"""What runs the model: one interface, and several behind it."""

@@ -15,6 +15,12 @@ KERNELS = "PARROTLET_KERNELS"
 """Set to 0 in the environment, models run in ONNX Runtime everywhere."""
 
 
+def described(backend: Backend) -> str:
+    """What runs a model, for people."""
+    level = getattr(backend, "level", None)
+    return f"kernels for {level}" if level else "ONNX Runtime"
+
+
 def open_backend(bundle: Bundle, threads: int | None = None) -> Backend:
     """A backend that runs `bundle`: kernels of our own where they can, else ONNX Runtime.
 

@@ -170,22 +170,31 @@ struct Model {
     pthread_mutex_t mutex;
     pthread_cond_t wake;
     Work work;
-    int items, asleep;
-    _Atomic int next, finished;
-    _Atomic unsigned turn;
-    _Atomic int ending;
+    _Atomic uint64_t ticket;
+    _Atomic int finished, asleep, ending;
 };
 
-/* Threads */
+/* Threads
+ *
+ * `ticket` says which items are left: in its lower parts the next one and how many there are, above
+ * them which call of `share` they belong to. Whoever adds one to it owns that item, and `share`
+ * returns once all are done, so that what an item needs stays while somebody works at it. Nobody
+ * waits for a thread that has taken none: on a busy machine it may not run for long.
+ */
 
-enum { SPINS = 20000, PATIENT = 4000 };
+enum { SPINS = 20000, PATIENT = 4000, BITS = 20 };
+static const uint64_t ONES = (1u << BITS) - 1;
 
-static void take_items(Model *model, int thread) {
-    const int items = model->items;
+static int take_items(Model *model, int thread) {
+    int done = 0;
     for (;;) {
-        const int item = atomic_fetch_add_explicit(&model->next, 1, memory_order_relaxed);
-        if (item >= items) return;
-        model->work(model, item, thread);
+        uint64_t ticket = atomic_load_explicit(&model->ticket, memory_order_relaxed);
+        if ((ticket & ONES) >= (ticket >> BITS & ONES)) return done;
+        ticket = atomic_fetch_add_explicit(&model->ticket, 1, memory_order_acquire);
+        if ((ticket & ONES) >= (ticket >> BITS & ONES)) return done;
+        model->work(model, (int)(ticket & ONES), thread);
+        atomic_fetch_add_explicit(&model->finished, 1, memory_order_release);
+        done++;
     }
 }
 
@@ -195,35 +204,30 @@ typedef struct {
 } Start;
 
 static void *run_thread(void *argument) {
-    Start start = *(Start *)argument;
+    const Start start = *(Start *)argument;
     free(argument);
     Model *model = start.model;
-    unsigned seen = 0;
     _mm_setcsr(_mm_getcsr() | 0x8040); /* subnormal numbers are zero */
-    for (;;) {
-        int spins = 0;
-        while (atomic_load_explicit(&model->turn, memory_order_acquire) == seen) {
-            if (++spins < SPINS) {
-                _mm_pause();
-                continue;
-            }
+    for (int spins = 0; !atomic_load_explicit(&model->ending, memory_order_relaxed);) {
+        if (take_items(model, start.number)) spins = 0;
+        else if (++spins < SPINS) _mm_pause();
+        else {
             pthread_mutex_lock(&model->mutex);
-            model->asleep++;
-            while (atomic_load(&model->turn) == seen) pthread_cond_wait(&model->wake, &model->mutex);
-            model->asleep--;
+            atomic_fetch_add(&model->asleep, 1);
+            const uint64_t ticket = atomic_load(&model->ticket);
+            if ((ticket & ONES) >= (ticket >> BITS & ONES) && !atomic_load(&model->ending))
+                pthread_cond_wait(&model->wake, &model->mutex);
+            atomic_fetch_sub(&model->asleep, 1);
             pthread_mutex_unlock(&model->mutex);
+            spins = 0;
         }
-        seen++;
-        if (atomic_load(&model->ending)) return NULL;
-        take_items(model, start.number);
-        atomic_fetch_add_explicit(&model->finished, 1, memory_order_release);
     }
+    return NULL;
 }
 
-static void next_turn(Model *model) {
+static void wake_all(Model *model) {
     pthread_mutex_lock(&model->mutex);
-    atomic_fetch_add_explicit(&model->turn, 1, memory_order_release);
-    if (model->asleep) pthread_cond_broadcast(&model->wake);
+    pthread_cond_broadcast(&model->wake);
     pthread_mutex_unlock(&model->mutex);
 }
 
@@ -234,13 +238,13 @@ static void share(Model *model, Work work, int items) {
         return;
     }
     model->work = work;
-    model->items = items;
-    atomic_store_explicit(&model->next, 0, memory_order_relaxed);
     atomic_store_explicit(&model->finished, 0, memory_order_relaxed);
-    next_turn(model);
+    const uint64_t call = (atomic_load(&model->ticket) >> 2 * BITS) + 1;
+    atomic_store(&model->ticket, call << 2 * BITS | (uint64_t)items << BITS);
+    if (atomic_load(&model->asleep)) wake_all(model);
     take_items(model, 0);
     int spins = 0;
-    while (atomic_load_explicit(&model->finished, memory_order_acquire) != model->threads - 1) {
+    while (atomic_load_explicit(&model->finished, memory_order_acquire) != items) {
         if (++spins < PATIENT) _mm_pause();
         else sched_yield();
     }
@@ -738,7 +742,7 @@ static void drop_matrix(Matrix *matrix) {
 EXPORT void NAME(close)(Model *model) {
     if (!model) return;
     atomic_store(&model->ending, 1);
-    next_turn(model);
+    wake_all(model);
     for (int i = 1; i < model->threads; i++) pthread_join(model->thread[i], NULL);
     for (int i = 0; model->layer && i < model->layers; i++) {
         Layer *layer = &model->layer[i];
