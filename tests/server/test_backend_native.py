@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -226,6 +227,54 @@ class TestWhereTheyCannotRun:
         with pytest.raises(UnavailableError, match="avx1024"):
             NativeBackend(default, 1, "avx1024")
 
+    @pytest.mark.parametrize("block", [64, 32.0, 48, None])
+    def test_blocks_that_do_not_fit(self, make_checkpoint, tmp_path, block):
+        folder = make_checkpoint(tmp_path / "checkpoint", width=96, heads=3)
+        bundle = export_checkpoint(folder, tmp_path / "bundle")
+        changed = dataclasses.replace(bundle.manifest, block=block)
+        with pytest.raises(UnavailableError, match="shape"):
+            NativeBackend(dataclasses.replace(bundle, manifest=changed), 1)
+
+    def test_a_state_of_another_model(self, default, ids):
+        other = NativeBackend(open_bundle(tiny_bundle()), 1)
+        with pytest.raises(ValueError, match="another model"):
+            NativeBackend(default, 1).evaluate(other.new_state(), 0, ids[:3])
+
+
+ENDING = """
+import sys, threading, time
+from parrotlet_server.backends.native import NativeBackend
+from parrotlet_server.bundle import open_bundle
+from pathlib import Path
+model = NativeBackend(open_bundle(Path(sys.argv[1])), 2)
+def work():
+    while True:
+        model.evaluate(model.new_state(), 0, list(range(500)))
+threading.Thread(target=work, daemon=True).start()
+time.sleep(0.1)
+"""
+
+FORKING = """
+import os, sys
+from parrotlet_server.backends.native import NativeBackend
+from parrotlet_server.bundle import open_bundle
+from pathlib import Path
+model = NativeBackend(open_bundle(Path(sys.argv[1])), 2)
+before = model.evaluate(model.new_state(), 0, list(range(50)))
+if os.fork() == 0:
+    same = (model.evaluate(model.new_state(), 0, list(range(50))) == before).all()
+    del model
+    os._exit(0 if same else 3)
+sys.exit(os.waitstatus_to_exitcode(os.wait()[1]))
+"""
+
+
+@pytest.mark.parametrize("program", [ENDING, FORKING], ids=["a thread is inside", "a fork"])
+def test_processes_end(program):
+    command = [sys.executable, "-c", program, str(DEFAULT)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
 
 class TestBuilding:
     def test_from_the_sources(self, tmp_path):
@@ -235,6 +284,9 @@ class TestBuilding:
     def test_without_a_compiler(self, tmp_path, monkeypatch):
         monkeypatch.setenv("CC", "no-such-compiler")
         with pytest.raises(OSError, match="no compiler no-such-compiler"):
+            compile_kernels(tmp_path / "kernel.so")
+        monkeypatch.setenv("CC", "'cc")
+        with pytest.raises(OSError, match="CC cannot be read"):
             compile_kernels(tmp_path / "kernel.so")
         monkeypatch.setenv("CC", "false")
         with pytest.raises(subprocess.CalledProcessError):

@@ -22,6 +22,7 @@ _GRAPH, _INITIALISER = 7, 5
 _DIMENSIONS, _TYPE, _NAME, _BYTES = 1, 2, 8, 9
 _TYPES = {1: np.float32, 2: np.uint8, 3: np.int8, 7: np.int64}
 _FIXED = {1: 8, 5: 4}
+_MOST_DIMENSIONS = 8
 
 
 def initialisers(file: Path) -> dict[str, NDArray[Any]]:
@@ -52,6 +53,8 @@ def _tensor(message: memoryview) -> tuple[str, NDArray[Any]]:
     for field, value in _message(message):
         if field == _DIMENSIONS:
             shape += [value] if isinstance(value, int) else _numbers(value)
+            if len(shape) > _MOST_DIMENSIONS:
+                raise ValueError(f"{name} has {len(shape)} dimensions")
         elif field == _TYPE and isinstance(value, int):
             kind = value
         elif field == _NAME and not isinstance(value, int):

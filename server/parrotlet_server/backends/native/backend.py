@@ -28,6 +28,10 @@ _BLOCKS = (16, 32, 64)
 _LANES, _WORDS = 16, 64  # numbers that outputs, and entries of the vocabulary, come in multiples of
 _LARGEST_STATE = 2**32
 _MOST_THREADS = 16
+_LONGEST = 65_536
+"""Inputs of a matrix: as many products of bytes as fit into 32 bits."""
+_VERSION = 1
+"""As in `processor.c`."""
 
 
 class UnavailableError(Exception):
@@ -78,11 +82,14 @@ class NativeBackend:
         shape, block = bundle.manifest.architecture, bundle.manifest.block
         library = _library()
         self.level = _level(library, level)
-        head = shape.width // shape.heads
         if (
             bundle.manifest.bits != 8
+            or type(block) is not int
             or block not in _BLOCKS
-            or head not in _HEADS
+            or shape.width % block
+            or shape.width % shape.heads
+            or shape.width // shape.heads not in _HEADS
+            or max(shape.width, shape.inner) > _LONGEST
             or shape.vocabulary_size % _WORDS
             or any(size % _LANES for size in (shape.width, shape.inner, shape.context_length))
         ):
@@ -107,8 +114,9 @@ class NativeBackend:
             self.threads,
         )
         if not self._model:
-            raise UnavailableError("there is no memory or no thread for them")
-        weakref.finalize(self, kernel.close, self._model)
+            raise UnavailableError("there is no memory for them")
+        # at the interpreter's end a thread may still be inside the model, which ends with it
+        weakref.finalize(self, kernel.close, self._model).atexit = False
         self._run = kernel.run
         self._load(kernel, _Tensors(bundle), shape.layers)
 
@@ -164,7 +172,9 @@ class NativeBackend:
         """See `Backend.evaluate_rows`."""
         assert isinstance(state, NativeState)
         check_evaluation(self, state, keep, tokens, rows)
-        ids = np.asarray(tokens, dtype=np.int64)
+        if state.keys.size != self._size:
+            raise ValueError("the state is another model's")
+        ids = np.ascontiguousarray(tokens, dtype=np.int64)
         logits = np.empty((rows, self.vocabulary_size), np.float32)
         del state.tokens[keep:]
         with self._turn:  # the call lets other Python threads run
@@ -223,7 +233,7 @@ class _Tensors:
         found = self._found.get(name)
         if found is None or found.dtype != kind or found.shape != size:
             raise BundleError(f"{self._folder}: {name} is not as the manifest says")
-        return np.ascontiguousarray(found)
+        return np.require(found, requirements=("C", "A"))  # in the file they lie anywhere
 
 
 @cache
@@ -232,9 +242,13 @@ def _library() -> ctypes.CDLL:
     if not file.is_file():
         raise UnavailableError("Parrotlet was built without them")
     try:
-        return ctypes.CDLL(str(file))
-    except OSError as error:
+        library = ctypes.CDLL(str(file))
+        version = library.parrotlet_version()
+    except (OSError, AttributeError) as error:
         raise UnavailableError(f"they do not load: {error}") from error
+    if version != _VERSION:
+        raise UnavailableError(f"they are of version {version}, not {_VERSION}: build them again")
+    return library
 
 
 def levels() -> list[str]:

@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,8 @@ class KernelHook(BuildHookInterface[Any]):
         try:
             compile_kernels(file)
         except (OSError, subprocess.SubprocessError) as error:
-            file.unlink(missing_ok=True)
+            with suppress(OSError):
+                file.unlink(missing_ok=True)
             said = getattr(error, "stderr", None) or error
             self.app.display_warning(f"no kernels, ONNX Runtime will run the model: {said}")
             return
@@ -58,7 +60,10 @@ def compile_kernels(file: Path) -> None:
     """
     if platform.machine().lower() not in MACHINES or sys.platform not in ("linux", "darwin"):
         raise OSError(f"there are none for {platform.machine()} on {sys.platform}")
-    compiler = shlex.split(os.environ.get("CC", "cc"))
+    try:
+        compiler = shlex.split(os.environ.get("CC", "")) or ["cc"]
+    except ValueError as error:
+        raise OSError(f"CC cannot be read: {error}") from error
     if shutil.which(compiler[0]) is None:
         raise OSError(f"there is no compiler {compiler[0]}")
     with tempfile.TemporaryDirectory() as scratch:

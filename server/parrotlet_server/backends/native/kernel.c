@@ -6,6 +6,8 @@
  * sums of whole numbers are exact, and every sum of floats goes through its terms in one order,
  * whatever the number of rows and threads.
  *
+ * KEEP holds a broadcast number in a register, which would else be read with each product.
+ *
  * Compiled once for each level of vector instructions (`build.py`); LEVEL is the suffix of the
  * exported names. A vector has W floats: 16 with AVX-512, 8 with AVX2.
  */
@@ -17,6 +19,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define JOIN2(a, b) a##_##b
 #define JOIN(a, b) JOIN2(a, b)
@@ -56,8 +59,9 @@ typedef __m512i VI;
 #define TILE_BLOCKS 4
 #define HEAD_ROWS 2
 #define CHAINS 2
-#define SCORE_ROWS 4
-#define VALUE_ROWS 2
+#define PARTS 4
+#define SCORE_GROUPS 4
+#define KEEP(x) __asm__("" : "+v"(x))
 #else
 #define W 8
 typedef __m256 VF;
@@ -87,8 +91,9 @@ typedef __m256i VI;
 #define TILE_BLOCKS 2
 #define HEAD_ROWS 1
 #define CHAINS 1
-#define SCORE_ROWS 4
-#define VALUE_ROWS 1
+#define PARTS 2
+#define SCORE_GROUPS 2
+#define KEEP(x) __asm__("" : "+x"(x))
 
 INLINE void BYTES(void *place, VI values) {
     const __m128i low = _mm256_castsi256_si128(values), high = _mm256_extracti128_si256(values, 1);
@@ -126,7 +131,7 @@ INLINE VI dot(VI sum, VI unsigned_, VI signed_) {
 #endif
 }
 
-enum { MOST_ROWS = 128, MOST_THREADS = 16, LARGEST_BLOCK = 64 };
+enum { MOST_ROWS = 128, MOST_THREADS = 16, LARGEST_BLOCK = 64, SCORE_ROWS = 4 };
 
 /* A matrix of signed bytes, with a scale for each output. Its inputs are unsigned bytes,
  * (byte - zero) * step. */
@@ -164,11 +169,12 @@ struct Model {
     float *scores;                  /* [MOST_THREADS][SCORE_ROWS][context + W] */
     float *keys, *values;           /* of the state */
     float *logits;
-    int rows, kept, at, wanted;
+    int rows, kept, at, wanted, alone;
     /* the threads */
     pthread_t thread[MOST_THREADS];
     pthread_mutex_t mutex;
     pthread_cond_t wake;
+    pid_t process; /* whose threads they are: a fork has none of them */
     Work work;
     _Atomic uint64_t ticket;
     _Atomic int finished, asleep, ending;
@@ -233,7 +239,7 @@ static void wake_all(Model *model) {
 
 /* Does items 0 to `items`, each by some thread, and waits for the last. */
 static void share(Model *model, Work work, int items) {
-    if (model->threads == 1 || items == 1) {
+    if (model->alone || items == 1) {
         for (int item = 0; item < items; item++) work(model, item, 0);
         return;
     }
@@ -279,7 +285,8 @@ INLINE VF gelu(VF x) {
 }
 
 INLINE VI rounded(VF x, VF step, VI zero) {
-    return MINI(MAXI(ADDI(TO_INT(DIV(x, step)), zero), SETI(0)), SETI(255));
+    const VF steps = MIN(SET(1e9f), DIV(x, step)); /* what no whole number holds is the largest */
+    return MINI(MAXI(ADDI(TO_INT(steps), zero), SETI(0)), SETI(255));
 }
 
 static void to_bytes(const float *x, int size, const Matrix *matrix, uint8_t *bytes) {
@@ -475,7 +482,8 @@ INLINE void score(const float *queries, int apart, int rows, const float *keys, 
         for (int j = 0; j < groups; j++) read[j] = LOAD(from + ((size_t)j * size + d) * W);
 #pragma GCC unroll 4
         for (int i = 0; i < rows; i++) {
-            const VF query = SET(queries[(size_t)i * apart + d]);
+            VF query = SET(queries[(size_t)i * apart + d]);
+            KEEP(query);
 #pragma GCC unroll 4
             for (int j = 0; j < groups; j++) sums[i][j] = FMA(query, read[j], sums[i][j]);
         }
@@ -502,47 +510,70 @@ static float soften(float *scores, int count) {
     return 1.0f / SUM_OF(sum);
 }
 
-/* Sums of values with `rows` rows of weights; the last row has `count` of them, each before it one
- * less. */
-INLINE void gather(const float *values, int size, const float *scores, int row_size, int rows, int count,
-                   const float *inverse, float *out, int apart) {
-    VF sums[VALUE_ROWS][CHAINS][64 / W];
+/* The sum of `count` values by their weights: chains of every second one, or one chain. */
+INLINE void gather(const float *values, int size, const float *weights, int count, float inverse,
+                   float *out) {
+    VF sums[CHAINS][64 / W];
 #pragma GCC unroll 2
-    for (int i = 0; i < rows; i++)
-#pragma GCC unroll 2
-        for (int chain = 0; chain < CHAINS; chain++)
+    for (int chain = 0; chain < CHAINS; chain++)
 #pragma GCC unroll 8
-            for (int j = 0; j < size / W; j++) sums[i][chain][j] = SET(0.0f);
+        for (int j = 0; j < size / W; j++) sums[chain][j] = SET(0.0f);
     int t = 0;
     for (; t + CHAINS <= count; t += CHAINS) {
 #pragma GCC unroll 2
-        for (int chain = 0; chain < CHAINS; chain++)
+        for (int chain = 0; chain < CHAINS; chain++) {
+            VF weight = SET(weights[t + chain]);
+            KEEP(weight);
 #pragma GCC unroll 8
-            for (int j = 0; j < size / W; j++) {
-                const VF value = LOAD(values + (size_t)(t + chain) * size + j * W);
-#pragma GCC unroll 2
-                for (int i = 0; i < rows; i++) {
-                    const VF weight = SET(scores[(size_t)i * row_size + t + chain]);
-                    sums[i][chain][j] = FMA(weight, value, sums[i][chain][j]);
-                }
-            }
+            for (int j = 0; j < size / W; j++)
+                sums[chain][j] =
+                    FMA(weight, LOAD(values + (size_t)(t + chain) * size + j * W), sums[chain][j]);
+        }
     }
     if (t < count) {
 #pragma GCC unroll 8
-        for (int j = 0; j < size / W; j++) {
-            const VF value = LOAD(values + (size_t)t * size + j * W);
-#pragma GCC unroll 2
-            for (int i = 0; i < rows; i++)
-                sums[i][0][j] = FMA(SET(scores[(size_t)i * row_size + t]), value, sums[i][0][j]);
-        }
+        for (int j = 0; j < size / W; j++)
+            sums[0][j] = FMA(SET(weights[t]), LOAD(values + (size_t)t * size + j * W), sums[0][j]);
     }
-#pragma GCC unroll 2
-    for (int i = 0; i < rows; i++)
 #pragma GCC unroll 8
-        for (int j = 0; j < size / W; j++) {
-            const VF sum = CHAINS == 2 ? ADD(sums[i][0][j], sums[i][CHAINS - 1][j]) : sums[i][0][j];
-            STORE(out + (size_t)i * apart + j * W, MUL(sum, SET(inverse[i])));
+    for (int j = 0; j < size / W; j++) {
+        const VF sum = CHAINS == 2 ? ADD(sums[0][j], sums[CHAINS - 1][j]) : sums[0][j];
+        STORE(out + j * W, MUL(sum, SET(inverse)));
+    }
+}
+
+/* The same for SCORE_ROWS rows and `parts` vectors of a head: each value is read once for all, and
+ * the chains come one after the other, so that sums fit into registers. */
+INLINE void gather_rows(const float *values, int size, int parts, const float *weights, int row_size,
+                        int count, const float *inverse, float *out, int apart) {
+    VF before[SCORE_ROWS][PARTS];
+    for (int chain = 0; chain < CHAINS; chain++) {
+        VF sums[SCORE_ROWS][PARTS];
+#pragma GCC unroll 4
+        for (int i = 0; i < SCORE_ROWS; i++)
+#pragma GCC unroll 4
+            for (int j = 0; j < parts; j++) sums[i][j] = SET(0.0f);
+        for (int t = chain; t < count; t += CHAINS) {
+            VF read[PARTS];
+#pragma GCC unroll 4
+            for (int j = 0; j < parts; j++) read[j] = LOAD(values + (size_t)t * size + j * W);
+#pragma GCC unroll 4
+            for (int i = 0; i < SCORE_ROWS; i++) {
+                VF weight = SET(weights[(size_t)i * row_size + t]);
+                KEEP(weight);
+#pragma GCC unroll 4
+                for (int j = 0; j < parts; j++) sums[i][j] = FMA(weight, read[j], sums[i][j]);
+            }
         }
+#pragma GCC unroll 4
+        for (int i = 0; i < SCORE_ROWS; i++)
+#pragma GCC unroll 4
+            for (int j = 0; j < parts; j++) {
+                const VF sum = chain ? ADD(before[i][j], sums[i][j]) : sums[i][j];
+                if (chain < CHAINS - 1) before[i][j] = sum;
+                else STORE(out + (size_t)i * apart + j * W, MUL(sum, SET(inverse[i])));
+            }
+    }
 }
 
 INLINE void attend(Model *model, int head, int row, int rows, int size, float *scores) {
@@ -556,8 +587,9 @@ INLINE void attend(Model *model, int head, int row, int rows, int size, float *s
     float inverse[SCORE_ROWS];
     int group = 0;
     if (rows == SCORE_ROWS) {
-        for (; group + 2 <= groups; group += 2)
-            score(queries, 3 * width, SCORE_ROWS, keys, size, group, 2, factor, scores, row_size);
+        for (; group + SCORE_GROUPS <= groups; group += SCORE_GROUPS)
+            score(queries, 3 * width, SCORE_ROWS, keys, size, group, SCORE_GROUPS, factor, scores,
+                  row_size);
         for (; group < groups; group++)
             score(queries, 3 * width, SCORE_ROWS, keys, size, group, 1, factor, scores, row_size);
     } else {
@@ -576,17 +608,21 @@ INLINE void attend(Model *model, int head, int row, int rows, int size, float *s
         for (int t = (first + i + W - 1) / W * W; t < groups * W; t++) own[t] = 0.0f;
     }
     float *out = model->attended + (size_t)row * width + head * size;
-    int i = 0;
-    for (; i + VALUE_ROWS <= rows; i += VALUE_ROWS)
-        gather(values, size, scores + (size_t)i * row_size, row_size, VALUE_ROWS,
-               first + i + VALUE_ROWS - 1, inverse + i, out + (size_t)i * width, width);
-    for (; i < rows; i++)
-        gather(values, size, scores + (size_t)i * row_size, row_size, 1, first + i, inverse + i,
-               out + (size_t)i * width, width);
+    if (rows == SCORE_ROWS) {
+        /* the rows before the last see less, where their weights are zero */
+        const int parts = size / W < PARTS ? size / W : PARTS, count = first + SCORE_ROWS - 1;
+        for (int d = 0; d < size; d += parts * W)
+            gather_rows(values + d, size, parts, scores, row_size, count, inverse, out + d, width);
+        return;
+    }
+    for (int i = 0; i < rows; i++)
+        gather(values, size, scores + (size_t)i * row_size, first + i, inverse[i],
+               out + (size_t)i * width);
 }
 
 static void attention_of(Model *model, int item, int thread) {
-    const int head = item % model->heads, row = item / model->heads * SCORE_ROWS;
+    const int parts = (model->rows + SCORE_ROWS - 1) / SCORE_ROWS;
+    const int head = item / parts, row = item % parts * SCORE_ROWS;
     const int left = model->rows - row, rows = left < SCORE_ROWS ? left : SCORE_ROWS;
     float *scores = model->scores + (size_t)thread * SCORE_ROWS * (model->context + W);
     if (model->head == 64) attend(model, head, row, rows, 64, scores);
@@ -741,9 +777,12 @@ static void drop_matrix(Matrix *matrix) {
 
 EXPORT void NAME(close)(Model *model) {
     if (!model) return;
-    atomic_store(&model->ending, 1);
-    wake_all(model);
-    for (int i = 1; i < model->threads; i++) pthread_join(model->thread[i], NULL);
+    const int own = model->process == getpid();
+    if (own) {
+        atomic_store(&model->ending, 1);
+        wake_all(model);
+        for (int i = 1; i < model->threads; i++) pthread_join(model->thread[i], NULL);
+    }
     for (int i = 0; model->layer && i < model->layers; i++) {
         Layer *layer = &model->layer[i];
         drop_matrix(&layer->qkv);
@@ -757,20 +796,22 @@ EXPORT void NAME(close)(Model *model) {
                    model->x, model->products, model->attended, model->bytes, model->inner_bytes,
                    model->last, model->last_scales, model->last_sums, model->scores};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
-    pthread_mutex_destroy(&model->mutex);
-    pthread_cond_destroy(&model->wake);
+    if (own) {
+        pthread_mutex_destroy(&model->mutex);
+        pthread_cond_destroy(&model->wake);
+    }
     free(model);
 }
 
-/* A model without weights; NULL if there is no memory, or no thread, for it. */
+/* A model without weights; NULL if there is no memory for it. */
 EXPORT Model *NAME(open)(int layers, int width, int heads, int context, int vocabulary, int inner,
                          int block, float epsilon, int threads) {
     Model *model = calloc(1, sizeof *model);
     if (!model) return NULL;
     const size_t rows = MOST_ROWS;
     *model = (Model){.layers = layers, .width = width, .heads = heads, .head = width / heads,
-                     .context = context, .vocabulary = vocabulary,   .inner = inner, .block = block,
-                     .epsilon = epsilon, .threads = 1};
+                     .context = context, .vocabulary = vocabulary, .inner = inner, .block = block,
+                     .epsilon = epsilon, .threads = 1, .process = getpid()};
     pthread_mutex_init(&model->mutex, NULL);
     pthread_cond_init(&model->wake, NULL);
     model->layer = calloc(layers, sizeof(Layer));
@@ -797,8 +838,9 @@ EXPORT Model *NAME(open)(int layers, int width, int heads, int context, int voca
         if (start) *start = (Start){model, model->threads};
         if (!start || pthread_create(&model->thread[model->threads], NULL, run_thread, start)) {
             free(start);
-            whole = 0;
-        } else model->threads++;
+            break; /* fewer do as well */
+        }
+        model->threads++;
     }
     if (whole) return model;
     NAME(close)(model);
@@ -875,6 +917,7 @@ EXPORT void NAME(run)(Model *model, float *keys, float *values, int kept, const 
                  int wanted, float *logits) {
     const unsigned control = _mm_getcsr();
     _mm_setcsr(control | 0x8040);
+    model->alone = model->threads == 1 || model->process != getpid();
     model->keys = keys;
     model->values = values;
     for (int done = 0; done < count; done += model->rows) {

@@ -1,6 +1,10 @@
 /* Which of the compiled kernels this processor can run; itself compiled for any. */
 #include <cpuid.h>
 
+/* Counted up whenever the arguments of a function in `kernel.c` change: an older file may lie beside
+ * newer Python. */
+__attribute__((visibility("default"))) int parrotlet_version(void) { return 1; }
+
 __attribute__((visibility("default"))) const char *parrotlet_level(void) {
     __builtin_cpu_init();
     if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return "";
