@@ -25,7 +25,7 @@ _P, _I, _F = ctypes.c_void_p, ctypes.c_int, ctypes.c_float
 _MATRICES = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
 _HEADS = (32, 64)
 _BLOCKS = (16, 32, 64)
-_LANES, _WORDS = 16, 64  # numbers that outputs, and entries of the vocabulary, come in multiples of
+_LANES, _TILES = 16, 64  # numbers that sizes come in multiples of
 _LARGEST_STATE = 2**32
 _MOST_THREADS = 16
 _LONGEST = 65_536
@@ -90,8 +90,8 @@ class NativeBackend:
             or shape.width % shape.heads
             or shape.width // shape.heads not in _HEADS
             or max(shape.width, shape.inner) > _LONGEST
-            or shape.vocabulary_size % _WORDS
-            or any(size % _LANES for size in (shape.width, shape.inner, shape.context_length))
+            or any(size % _TILES for size in (shape.vocabulary_size, shape.context_length))
+            or any(size % _LANES for size in (shape.width, shape.inner))
         ):
             raise UnavailableError("the model has another shape, or other weights, than they take")
         self.context_length = shape.context_length

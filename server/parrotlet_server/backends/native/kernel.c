@@ -131,16 +131,17 @@ INLINE VI dot(VI sum, VI unsigned_, VI signed_) {
 #endif
 }
 
+enum { TILE = TILE_BLOCKS * W, HEAD_BLOCKS = 4, HEAD_TILE = 4 * W, KEY_TILE = 4 * W };
 enum { MOST_ROWS = 128, MOST_THREADS = 16, LARGEST_BLOCK = 64, SCORE_ROWS = 4 };
 
 /* A matrix of signed bytes, with a scale for each output. Its inputs are unsigned bytes,
  * (byte - zero) * step. */
 typedef struct {
     int inputs, outputs;
-    int8_t *weights; /* [outputs / W][inputs / 4][W][4] */
-    int32_t *first;  /* [outputs] -zero * the sum of an output's weights */
-    float *scales;   /* [outputs] step * scale */
-    float *bias;     /* [outputs] */
+    int8_t *weights; /* [tiles][inputs / 4][TILE_BLOCKS][W][4], the last tile filled up with zeros */
+    int32_t *first;  /* [tiles * TILE] -zero * the sum of an output's weights */
+    float *scales;   /* the same; step * scale */
+    float *bias;     /* the same */
     float step;
     int zero;
 } Matrix;
@@ -158,8 +159,8 @@ struct Model {
     float epsilon;
     Layer *layer;
     float *norm, *positions; /* [2][width]; [context][width] */
-    uint8_t *words;          /* [vocabulary / W][width / 4][W][4], 128 is zero */
-    float *word_scales;      /* [vocabulary / W][width / block][W] */
+    uint8_t *words;          /* [vocabulary / HEAD_TILE][width / 4][HEAD_TILE][4], 128 is zero */
+    float *word_scales;      /* [vocabulary / HEAD_TILE][width / block][HEAD_TILE] */
     /* of the pass that is under way */
     float *x, *products, *attended; /* [MOST_ROWS][width], [3 * width], [width] */
     uint8_t *bytes, *inner_bytes;   /* [MOST_ROWS][width], [inner] */
@@ -326,12 +327,11 @@ static void normalise(Model *model, int row, const float *norm, const Matrix *ma
 
 typedef enum { PUT, ADD_TO, GELU } After;
 
-/* What becomes of the sums of `rows` rows with `blocks` blocks of W outputs, from `block` on. */
+/* What becomes of the sums of `rows` rows with a tile of outputs. */
 static __attribute__((noinline)) void settle(const Matrix *matrix, VI sums[TILE_ROWS][TILE_BLOCKS],
-                                             int rows, int block, int blocks, After after, void *out,
+                                             int rows, int tile, After after, void *out,
                                              const Matrix *next) {
-    for (int j = 0; j < blocks; j++) {
-        const int place = (block + j) * W;
+    for (int place = tile * TILE, j = 0; j < TILE_BLOCKS && place < matrix->outputs; place += W, j++) {
         const VF scales = LOAD(matrix->scales + place), bias = LOAD(matrix->bias + place);
         for (int i = 0; i < rows; i++) {
             const VF value = FMA(TO_FLOAT(sums[i][j]), scales, bias);
@@ -346,91 +346,87 @@ static __attribute__((noinline)) void settle(const Matrix *matrix, VI sums[TILE_
     }
 }
 
-/* The products of `rows` rows with `blocks` blocks of W outputs, from `block` on. */
-INLINE void tile(const Matrix *matrix, const uint8_t *in, int rows, int block, int blocks, After after,
-                 void *out, const Matrix *next) {
+/* The products of `rows` rows with a tile of outputs. */
+INLINE void multiply(const Matrix *matrix, const uint8_t *in, int rows, int tile, After after, void *out,
+                     const Matrix *next) {
     const int inputs = matrix->inputs, groups = inputs / 4;
-    const int8_t *weights = matrix->weights + (size_t)block * inputs * W;
+    const int8_t *weights = matrix->weights + (size_t)tile * inputs * TILE;
     VI sums[TILE_ROWS][TILE_BLOCKS], found[TILE_ROWS][TILE_BLOCKS]; /* sums are registers */
 #pragma GCC unroll 8
-    for (int j = 0; j < blocks; j++)
+    for (int j = 0; j < TILE_BLOCKS; j++)
 #pragma GCC unroll 8
-        for (int i = 0; i < rows; i++) sums[i][j] = LOADI(matrix->first + (block + j) * W);
+        for (int i = 0; i < rows; i++) sums[i][j] = LOADI(matrix->first + tile * TILE + j * W);
     for (int group = 0; group < groups; group++) {
         VI read[TILE_BLOCKS];
 #pragma GCC unroll 8
-        for (int j = 0; j < blocks; j++)
-            read[j] = LOADI(weights + ((size_t)j * groups + group) * W * 4);
+        for (int j = 0; j < TILE_BLOCKS; j++) read[j] = LOADI(weights + (group * TILE_BLOCKS + j) * W * 4);
 #pragma GCC unroll 8
         for (int i = 0; i < rows; i++) {
             int32_t four;
             memcpy(&four, in + (size_t)i * inputs + 4 * group, 4);
             const VI given = SETI(four);
 #pragma GCC unroll 8
-            for (int j = 0; j < blocks; j++) sums[i][j] = dot(sums[i][j], given, read[j]);
+            for (int j = 0; j < TILE_BLOCKS; j++) sums[i][j] = dot(sums[i][j], given, read[j]);
         }
     }
 #pragma GCC unroll 8
     for (int i = 0; i < rows; i++)
 #pragma GCC unroll 8
-        for (int j = 0; j < blocks; j++) found[i][j] = sums[i][j];
-    settle(matrix, found, rows, block, blocks, after, out, next);
+        for (int j = 0; j < TILE_BLOCKS; j++) found[i][j] = sums[i][j];
+    settle(matrix, found, rows, tile, after, out, next);
 }
 
-/* Blocks `block` to `block` + TILE_BLOCKS, as far as there are so many, for all rows. */
-INLINE void product(const Matrix *matrix, const uint8_t *in, int rows, int block, After after,
-                    void *out, const Matrix *next) {
-    const int size = after == GELU ? 1 : 4;
-    const int blocks = matrix->outputs / W - block;
+/* The products of all rows with a tile of outputs. */
+INLINE void product(const Matrix *matrix, const uint8_t *in, int rows, int tile, After after, void *out,
+                    const Matrix *next) {
+    const size_t apart = (size_t)matrix->outputs * (after == GELU ? 1 : sizeof(float));
     for (int row = 0; row < rows;) {
         const int left = rows - row;
-        const int some = left >= TILE_ROWS ? TILE_ROWS : left >= 4 ? 4 : left >= 2 ? 2 : 1;
         const uint8_t *from = in + (size_t)row * matrix->inputs;
-        uint8_t *to = (uint8_t *)out + (size_t)row * matrix->outputs * size;
-        if (blocks >= TILE_BLOCKS) {
-            if (some == TILE_ROWS) tile(matrix, from, TILE_ROWS, block, TILE_BLOCKS, after, to, next);
-            else if (some == 4) tile(matrix, from, 4, block, TILE_BLOCKS, after, to, next);
-            else if (some == 2) tile(matrix, from, 2, block, TILE_BLOCKS, after, to, next);
-            else tile(matrix, from, 1, block, TILE_BLOCKS, after, to, next);
+        uint8_t *to = (uint8_t *)out + row * apart;
+        if (left >= TILE_ROWS) {
+            multiply(matrix, from, TILE_ROWS, tile, after, to, next);
+            row += TILE_ROWS;
+        } else if (left >= 4) {
+            multiply(matrix, from, 4, tile, after, to, next);
+            row += 4;
+        } else if (left >= 2) {
+            multiply(matrix, from, 2, tile, after, to, next);
+            row += 2;
         } else {
-            for (int j = 0; j < blocks; j++) {
-                if (some == TILE_ROWS) tile(matrix, from, TILE_ROWS, block + j, 1, after, to, next);
-                else if (some == 4) tile(matrix, from, 4, block + j, 1, after, to, next);
-                else if (some == 2) tile(matrix, from, 2, block + j, 1, after, to, next);
-                else tile(matrix, from, 1, block + j, 1, after, to, next);
-            }
+            multiply(matrix, from, 1, tile, after, to, next);
+            row += 1;
         }
-        row += some;
     }
 }
 
 static int tiles(const Matrix *matrix) {
-    return (matrix->outputs / W + TILE_BLOCKS - 1) / TILE_BLOCKS;
+    return (matrix->outputs + TILE - 1) / TILE;
 }
 
 static void qkv_of(Model *model, int item, int thread) {
     (void)thread;
     const Matrix *matrix = &model->layer[model->at].qkv;
-    product(matrix, model->bytes, model->rows, item * TILE_BLOCKS, PUT, model->products, NULL);
+    product(matrix, model->bytes, model->rows, item, PUT, model->products, NULL);
 }
 
 static void out_of(Model *model, int item, int thread) {
     (void)thread;
     const Matrix *matrix = &model->layer[model->at].out;
-    product(matrix, model->bytes, model->rows, item * TILE_BLOCKS, ADD_TO, model->x, NULL);
+    product(matrix, model->bytes, model->rows, item, ADD_TO, model->x, NULL);
 }
 
 static void inner_of(Model *model, int item, int thread) {
     (void)thread;
     const Layer *layer = &model->layer[model->at];
-    product(&layer->inner, model->bytes, model->rows, item * TILE_BLOCKS, GELU, model->inner_bytes,
+    product(&layer->inner, model->bytes, model->rows, item, GELU, model->inner_bytes,
             &layer->outer);
 }
 
 static void outer_of(Model *model, int item, int thread) {
     (void)thread;
     const Matrix *matrix = &model->layer[model->at].outer;
-    product(matrix, model->inner_bytes, model->rows, item * TILE_BLOCKS, ADD_TO, model->x, NULL);
+    product(matrix, model->inner_bytes, model->rows, item, ADD_TO, model->x, NULL);
 }
 
 static void norm1_of(Model *model, int row, int thread) {
@@ -451,8 +447,8 @@ static void attended_of(Model *model, int row, int thread) {
     to_bytes(model->attended + place, model->width, &model->layer[model->at].out, model->bytes + place);
 }
 
-/* Keys lie transposed in groups of W positions, [context / W][head][W], values as [context][head];
- * both for each head of each layer. */
+/* Keys lie transposed in tiles of positions, [context / KEY_TILE][head][KEY_TILE], values as
+ * [context][head]; both for each head of each layer. */
 static void keep_of(Model *model, int head, int thread) {
     (void)thread;
     const int size = model->head, width = model->width;
@@ -461,38 +457,43 @@ static void keep_of(Model *model, int head, int thread) {
     for (int row = 0; row < model->rows; row++) {
         const int position = model->kept + row;
         const float *from = model->products + (size_t)row * 3 * width + width + head * size;
-        float *to = keys + (size_t)(position / W) * size * W + position % W;
-        for (int d = 0; d < size; d++) to[d * W] = from[d];
+        float *to = keys + (size_t)(position / KEY_TILE) * size * KEY_TILE + position % KEY_TILE;
+        for (int d = 0; d < size; d++) to[d * KEY_TILE] = from[d];
         memcpy(values + (size_t)position * size, from + width, sizeof(float) * size);
     }
 }
 
-/* The scores of `rows` rows with `groups` groups of keys. */
-INLINE void score(const float *queries, int apart, int rows, const float *keys, int size, int group,
-                  int groups, float factor, float *scores, int row_size) {
-    VF sums[SCORE_ROWS][4];
+/* The scores of `rows` rows with a tile of keys, `SCORE_GROUPS` vectors of it at a time or, for a
+ * single row, all four. */
+INLINE void score(const float *queries, int apart, int rows, const float *keys, int size, int tile,
+                  float factor, float *scores, int row_size) {
+    const int groups = rows == 1 ? 4 : SCORE_GROUPS;
+    for (int part = 0; part < 4; part += groups) {
+        const float *from = keys + (size_t)tile * size * KEY_TILE + part * W;
+        VF sums[SCORE_ROWS][4];
 #pragma GCC unroll 4
-    for (int i = 0; i < rows; i++)
+        for (int i = 0; i < rows; i++)
 #pragma GCC unroll 4
-        for (int j = 0; j < groups; j++) sums[i][j] = SET(0.0f);
-    const float *from = keys + (size_t)group * size * W;
-    for (int d = 0; d < size; d++) {
-        VF read[4];
+            for (int j = 0; j < groups; j++) sums[i][j] = SET(0.0f);
+        for (int d = 0; d < size; d++) {
+            VF read[4];
 #pragma GCC unroll 4
-        for (int j = 0; j < groups; j++) read[j] = LOAD(from + ((size_t)j * size + d) * W);
+            for (int j = 0; j < groups; j++) read[j] = LOAD(from + d * KEY_TILE + j * W);
 #pragma GCC unroll 4
-        for (int i = 0; i < rows; i++) {
-            VF query = SET(queries[(size_t)i * apart + d]);
-            KEEP(query);
+            for (int i = 0; i < rows; i++) {
+                VF query = SET(queries[(size_t)i * apart + d]);
+                KEEP(query);
 #pragma GCC unroll 4
-            for (int j = 0; j < groups; j++) sums[i][j] = FMA(query, read[j], sums[i][j]);
+                for (int j = 0; j < groups; j++) sums[i][j] = FMA(query, read[j], sums[i][j]);
+            }
         }
+        float *to = scores + tile * KEY_TILE + part * W;
+#pragma GCC unroll 4
+        for (int i = 0; i < rows; i++)
+#pragma GCC unroll 4
+            for (int j = 0; j < groups; j++)
+                STORE(to + (size_t)i * row_size + j * W, MUL(sums[i][j], SET(factor)));
     }
-#pragma GCC unroll 4
-    for (int i = 0; i < rows; i++)
-#pragma GCC unroll 4
-        for (int j = 0; j < groups; j++)
-            STORE(scores + (size_t)i * row_size + (group + j) * W, MUL(sums[i][j], SET(factor)));
 }
 
 /* Scores to their exponentials, zero from `count` on; gives 1 / their sum. */
@@ -583,34 +584,27 @@ INLINE void attend(Model *model, int head, int row, int rows, int size, float *s
     const float *queries = model->products + (size_t)row * 3 * width + head * size;
     const float factor = 1.0f / sqrtf((float)size);
     const int first = model->kept + row + 1; /* positions that the first of the rows sees */
-    const int groups = (first + rows - 1 + W - 1) / W;
+    const int count = first + rows - 1, ends = (count + KEY_TILE - 1) / KEY_TILE;
     float inverse[SCORE_ROWS];
-    int group = 0;
     if (rows == SCORE_ROWS) {
-        for (; group + SCORE_GROUPS <= groups; group += SCORE_GROUPS)
-            score(queries, 3 * width, SCORE_ROWS, keys, size, group, SCORE_GROUPS, factor, scores,
-                  row_size);
-        for (; group < groups; group++)
-            score(queries, 3 * width, SCORE_ROWS, keys, size, group, 1, factor, scores, row_size);
+        for (int tile = 0; tile < ends; tile++)
+            score(queries, 3 * width, SCORE_ROWS, keys, size, tile, factor, scores, row_size);
     } else {
-        for (int i = 0; i < rows; i++) {
-            const float *query = queries + (size_t)i * 3 * width;
-            float *own = scores + (size_t)i * row_size;
-            for (group = 0; group + 4 <= groups; group += 4)
-                score(query, 0, 1, keys, size, group, 4, factor, own, row_size);
-            for (; group < groups; group++) score(query, 0, 1, keys, size, group, 1, factor, own, row_size);
-        }
+        for (int i = 0; i < rows; i++)
+            for (int tile = 0; tile < ends; tile++)
+                score(queries + (size_t)i * 3 * width, 0, 1, keys, size, tile, factor,
+                      scores + (size_t)i * row_size, row_size);
     }
     for (int i = 0; i < rows; i++) {
         float *own = scores + (size_t)i * row_size;
         inverse[i] = soften(own, first + i);
         /* what a row after it sees, and it does not, weighs nothing */
-        for (int t = (first + i + W - 1) / W * W; t < groups * W; t++) own[t] = 0.0f;
+        for (int t = (first + i + W - 1) / W * W; t < count; t++) own[t] = 0.0f;
     }
     float *out = model->attended + (size_t)row * width + head * size;
     if (rows == SCORE_ROWS) {
         /* the rows before the last see less, where their weights are zero */
-        const int parts = size / W < PARTS ? size / W : PARTS, count = first + SCORE_ROWS - 1;
+        const int parts = size / W < PARTS ? size / W : PARTS;
         for (int d = 0; d < size; d += parts * W)
             gather_rows(values + d, size, parts, scores, row_size, count, inverse, out + d, width);
         return;
@@ -656,22 +650,22 @@ static void finish(Model *model, int row, int to) {
     }
 }
 
-INLINE void logits_tile(Model *model, int row, int rows, int block) {
+INLINE void logits_tile(Model *model, int row, int rows, int tile) {
     const int width = model->width, size = model->block, blocks = width / size;
-    const uint8_t *words = model->words + (size_t)block * width * W;
-    const float *scales = model->word_scales + (size_t)block * blocks * W;
+    const uint8_t *words = model->words + (size_t)tile * width * HEAD_TILE;
+    const float *scales = model->word_scales + (size_t)tile * blocks * HEAD_TILE;
     const int8_t *in = model->last + (size_t)row * width;
-    VF found[HEAD_ROWS][4];
+    VF found[HEAD_ROWS][HEAD_BLOCKS];
 #pragma GCC unroll 4
     for (int i = 0; i < rows; i++)
 #pragma GCC unroll 4
-        for (int j = 0; j < 4; j++) found[i][j] = SET(0.0f);
+        for (int j = 0; j < HEAD_BLOCKS; j++) found[i][j] = SET(0.0f);
     for (int part = 0; part < blocks; part++) {
-        VI sums[HEAD_ROWS][4];
+        VI sums[HEAD_ROWS][HEAD_BLOCKS];
 #pragma GCC unroll 4
         for (int i = 0; i < rows; i++)
 #pragma GCC unroll 4
-            for (int j = 0; j < 4; j++)
+            for (int j = 0; j < HEAD_BLOCKS; j++)
                 sums[i][j] = SETI(-model->last_sums[(size_t)(row + i) * blocks + part]);
         for (int group = part * size / 4; group < (part + 1) * size / 4; group++) {
             VI given[HEAD_ROWS];
@@ -682,8 +676,8 @@ INLINE void logits_tile(Model *model, int row, int rows, int block) {
                 given[i] = SETI(four);
             }
 #pragma GCC unroll 4
-            for (int j = 0; j < 4; j++) {
-                const VI read = LOADI(words + ((size_t)j * width + 4 * group) * W);
+            for (int j = 0; j < HEAD_BLOCKS; j++) {
+                const VI read = LOADI(words + (size_t)(group * HEAD_BLOCKS + j) * W * 4);
 #pragma GCC unroll 4
                 for (int i = 0; i < rows; i++) sums[i][j] = dot(sums[i][j], read, given[i]);
             }
@@ -692,8 +686,8 @@ INLINE void logits_tile(Model *model, int row, int rows, int block) {
         for (int i = 0; i < rows; i++) {
             const VF scale = SET(model->last_scales[(size_t)(row + i) * blocks + part]);
 #pragma GCC unroll 4
-            for (int j = 0; j < 4; j++) {
-                const VF both = MUL(scale, LOAD(scales + ((size_t)j * blocks + part) * W));
+            for (int j = 0; j < HEAD_BLOCKS; j++) {
+                const VF both = MUL(scale, LOAD(scales + part * HEAD_TILE + j * W));
                 found[i][j] = FMA(TO_FLOAT(sums[i][j]), both, found[i][j]);
             }
         }
@@ -701,34 +695,34 @@ INLINE void logits_tile(Model *model, int row, int rows, int block) {
 #pragma GCC unroll 4
     for (int i = 0; i < rows; i++)
 #pragma GCC unroll 4
-        for (int j = 0; j < 4; j++)
-            STORE(model->logits + (size_t)(row + i) * model->vocabulary + (block + j) * W, found[i][j]);
+        for (int j = 0; j < HEAD_BLOCKS; j++)
+            STORE(model->logits + (size_t)(row + i) * model->vocabulary + tile * HEAD_TILE + j * W,
+                  found[i][j]);
 }
 
-enum { HEAD_BLOCKS = 4, HEAD_TILES = 4 };
+enum { HEAD_TILES = 4 }; /* that are one item */
 
 static void logits_of(Model *model, int item, int thread) {
     (void)thread;
-    const int blocks = model->vocabulary / W;
-    for (int tile_ = 0; tile_ < HEAD_TILES; tile_++) {
-        const int block = (item * HEAD_TILES + tile_) * HEAD_BLOCKS;
-        if (block >= blocks) return;
+    const int ends = model->vocabulary / HEAD_TILE;
+    for (int tile = item * HEAD_TILES; tile < (item + 1) * HEAD_TILES && tile < ends; tile++) {
         int row = 0;
         for (; row + HEAD_ROWS <= model->wanted; row += HEAD_ROWS)
-            logits_tile(model, row, HEAD_ROWS, block);
-        for (; row < model->wanted; row++) logits_tile(model, row, 1, block);
+            logits_tile(model, row, HEAD_ROWS, tile);
+        for (; row < model->wanted; row++) logits_tile(model, row, 1, tile);
     }
 }
 
 static void embed(Model *model, int row, int token) {
     const int width = model->width, blocks = width / model->block;
-    const uint8_t *words = model->words + (size_t)(token / W) * width * W + token % W * 4;
-    const float *scales = model->word_scales + (size_t)(token / W) * blocks * W + token % W;
+    const int tile = token / HEAD_TILE, word = token % HEAD_TILE;
+    const uint8_t *words = model->words + (size_t)tile * width * HEAD_TILE + word * 4;
+    const float *scales = model->word_scales + (size_t)tile * blocks * HEAD_TILE + word;
     const float *position = model->positions + (size_t)(model->kept + row) * width;
     float *x = model->x + (size_t)row * width;
     for (int i = 0; i < width; i++) {
-        const int byte = words[(size_t)(i / 4) * W * 4 + i % 4];
-        x[i] = (float)(byte - 128) * scales[i / model->block * W] + position[i];
+        const int byte = words[(size_t)(i / 4) * HEAD_TILE * 4 + i % 4];
+        x[i] = (float)(byte - 128) * scales[i / model->block * HEAD_TILE] + position[i];
     }
 }
 
@@ -758,7 +752,8 @@ static void pass(Model *model, const int64_t *tokens) {
     }
     for (int row = 0; row < model->wanted; row++)
         finish(model, model->rows - model->wanted + row, row);
-    if (model->wanted) share(model, logits_of, (model->vocabulary / W + 15) / 16);
+    const int heads = model->vocabulary / HEAD_TILE;
+    if (model->wanted) share(model, logits_of, (heads + HEAD_TILES - 1) / HEAD_TILES);
 }
 
 /* What Python calls */
@@ -849,21 +844,22 @@ EXPORT Model *NAME(open)(int layers, int width, int heads, int context, int voca
 
 static int copy_matrix(Matrix *matrix, const int8_t *weights, const float *scales, const float *bias,
                        int inputs, int outputs, float step, int zero) {
-    *matrix = (Matrix){.inputs = inputs, .outputs = outputs, .step = step, .zero = zero,
-                       .weights = room((size_t)inputs * outputs),
-                       .first = room(sizeof(int32_t) * outputs),
-                       .scales = room(sizeof(float) * outputs),
-                       .bias = room(sizeof(float) * outputs)};
+    *matrix = (Matrix){.inputs = inputs, .outputs = outputs, .step = step, .zero = zero};
+    const size_t all = (size_t)tiles(matrix) * TILE;
+    matrix->weights = room(all * inputs);
+    matrix->first = room(sizeof(int32_t) * all);
+    matrix->scales = room(sizeof(float) * all);
+    matrix->bias = room(sizeof(float) * all);
     if (!matrix->weights || !matrix->first || !matrix->scales || !matrix->bias) return 0;
-    for (int block = 0; block < outputs / W; block++)
-        for (int i = 0; i < inputs; i++) {
-            int8_t *to = matrix->weights + (size_t)block * inputs * W + (size_t)(i / 4) * W * 4 + i % 4;
-            const int8_t *from = weights + (size_t)i * outputs + block * W;
-            for (int j = 0; j < W; j++) to[4 * j] = from[j];
-        }
-    memset(matrix->first, 0, sizeof(int32_t) * outputs);
+    memset(matrix->weights, 0, all * inputs);
+    memset(matrix->first, 0, sizeof(int32_t) * all);
     for (int i = 0; i < inputs; i++)
-        for (int j = 0; j < outputs; j++) matrix->first[j] -= zero * weights[(size_t)i * outputs + j];
+        for (int j = 0; j < outputs; j++) {
+            const int8_t weight = weights[(size_t)i * outputs + j];
+            const size_t tile = (size_t)(j / TILE) * inputs * TILE;
+            matrix->weights[tile + (size_t)(i / 4) * TILE * 4 + j % TILE * 4 + i % 4] = weight;
+            matrix->first[j] -= zero * weight;
+        }
     for (int j = 0; j < outputs; j++) matrix->scales[j] = step * scales[j];
     memcpy(matrix->bias, bias, sizeof(float) * outputs);
     return 1;
@@ -900,11 +896,12 @@ EXPORT int NAME(norm)(Model *model, int layer, int which, const float *weight, c
 EXPORT void NAME(embeddings)(Model *model, const uint8_t *bytes, const float *scales, const float *positions) {
     const int width = model->width, blocks = width / model->block;
     for (int word = 0; word < model->vocabulary; word++) {
-        uint8_t *to = model->words + (size_t)(word / W) * width * W + word % W * 4;
+        const size_t tile = word / HEAD_TILE, place = word % HEAD_TILE;
+        uint8_t *to = model->words + tile * width * HEAD_TILE + place * 4;
         for (int i = 0; i < width; i += 4)
-            memcpy(to + (size_t)i * W, bytes + (size_t)word * width + i, 4);
+            memcpy(to + (size_t)i * HEAD_TILE, bytes + (size_t)word * width + i, 4);
         for (int block = 0; block < blocks; block++)
-            model->word_scales[((size_t)(word / W) * blocks + block) * W + word % W] =
+            model->word_scales[(tile * blocks + block) * HEAD_TILE + place] =
                 scales[(size_t)word * blocks + block];
     }
     memcpy(model->positions, positions, sizeof(float) * model->context * width);
