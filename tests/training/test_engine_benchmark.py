@@ -123,7 +123,7 @@ def results(ours: float, theirs: float) -> Measured:
     ]
     found[0].served = [[ours] * 3] * 2
     found[0].drafted = [[ours] * 3] * 2
-    measured = Measured(work, found, 10_000_000, 0, cached=1e10, memory=1e10)
+    measured = Measured(work, found, 10_000_000, 0, cached=[1e10] * 2, memory=[1e10] * 2)
     measured.server = [ServerFigures(0.9, 1.1, 0.0, 200_000_000, (0.01,) * 19 + (0.2,))]
     return measured
 
@@ -202,9 +202,9 @@ def test_bytes_that_a_token_reads_are_counted(measured):
     values, _, _ = measured
     assert values["weights_bytes"] == weights_read(tiny_bundle() / "model.onnx")
     shape = resolve_model(str(tiny_bundle())).manifest.architecture
-    assert state_read(shape, 10) == 2 * 4 * LAYERS * WIDTH * 10
-    assert values["state_bytes"] < state_read(shape, CONTEXT_LENGTH)
-    assert values["bandwidth"] > 1e8
+    assert state_read(shape, 10, 4) == 2 * 4 * LAYERS * WIDTH * 10
+    assert values["state_bytes"] < state_read(shape, CONTEXT_LENGTH, 4)
+    assert min(values["bandwidth"]) > 1e8
 
 
 def test_the_server_is_watched(measured):

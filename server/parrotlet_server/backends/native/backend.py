@@ -30,7 +30,7 @@ _LARGEST_STATE = 2**32
 _MOST_THREADS = 16
 _LONGEST = 65_536
 """Inputs of a matrix: as many products of bytes as fit into 32 bits."""
-_VERSION = 1
+_VERSION = 2
 """As in `processor.c`."""
 
 
@@ -43,15 +43,15 @@ class NativeState:
 
     Attributes:
         tokens: the ids whose keys and values are held, in order.
-        keys: float32, in groups of positions, as the kernel wants them.
-        values: float32, of as many numbers.
+        keys: float16, in tiles of positions, as the kernel wants them.
+        values: float16, of as many numbers.
     """
 
     def __init__(self, size: int) -> None:
         """For `size` numbers each."""
         self.tokens: list[int] = []
-        self.keys = np.zeros(size, np.float32)
-        self.values = np.zeros(size, np.float32)
+        self.keys = np.zeros(size, np.float16)
+        self.values = np.zeros(size, np.float16)
 
 
 class NativeBackend:
@@ -98,8 +98,8 @@ class NativeBackend:
         self.vocabulary_size = shape.vocabulary_size
         self.threads = min(threads or default_threads(), _MOST_THREADS)
         self._size = shape.layers * shape.context_length * shape.width
-        if 8 * self._size > _LARGEST_STATE:
-            raise BundleError(f"{bundle.folder} asks for {8 * self._size:,} bytes for each file")
+        if 4 * self._size > _LARGEST_STATE:
+            raise BundleError(f"{bundle.folder} asks for {4 * self._size:,} bytes for each file")
         self._turn = threading.Lock()
         kernel = _Kernel(library, self.level)
         self._model = kernel.open(
@@ -158,7 +158,7 @@ class NativeBackend:
         return bool(kernel.norm(self._model, layer, which, *(one.ctypes.data for one in pair)))
 
     def new_state(self) -> NativeState:
-        """An empty state; it takes 8 x layers x width bytes per token it will hold."""
+        """An empty state; it takes 4 x layers x width bytes per token it will hold."""
         return NativeState(self._size)
 
     def evaluate(self, state: State, keep: int, tokens: Sequence[int]) -> NDArray[np.float32]:

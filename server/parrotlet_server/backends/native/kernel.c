@@ -34,6 +34,8 @@ typedef __m512i VI;
 #define LOAD(p) _mm512_loadu_ps(p)
 #define STORE(p, v) _mm512_storeu_ps(p, v)
 #define LOADI(p) _mm512_loadu_si512((const void *)(p))
+#define LOADH(p) _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(p)))
+#define STOREH(p, v) _mm256_storeu_si256((__m256i *)(p), _mm512_cvtps_ph(v, 0))
 #define SET(x) _mm512_set1_ps(x)
 #define SETI(x) _mm512_set1_epi32(x)
 #define FMA(a, b, c) _mm512_fmadd_ps(a, b, c)
@@ -69,6 +71,8 @@ typedef __m256i VI;
 #define LOAD(p) _mm256_loadu_ps(p)
 #define STORE(p, v) _mm256_storeu_ps(p, v)
 #define LOADI(p) _mm256_loadu_si256((const __m256i *)(p))
+#define LOADH(p) _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(p)))
+#define STOREH(p, v) _mm_storeu_si128((__m128i *)(p), _mm256_cvtps_ph(v, 0))
 #define SET(x) _mm256_set1_ps(x)
 #define SETI(x) _mm256_set1_epi32(x)
 #define FMA(a, b, c) _mm256_fmadd_ps(a, b, c)
@@ -132,7 +136,7 @@ INLINE VI dot(VI sum, VI unsigned_, VI signed_) {
 }
 
 enum { TILE = TILE_BLOCKS * W, HEAD_BLOCKS = 4, HEAD_TILE = 4 * W, KEY_TILE = 4 * W };
-enum { MOST_ROWS = 128, MOST_THREADS = 16, LARGEST_BLOCK = 64, SCORE_ROWS = 4 };
+enum { MOST_ROWS = 128, MOST_THREADS = 16, LARGEST_BLOCK = 64, LARGEST_HEAD = 64, SCORE_ROWS = 4 };
 
 /* A matrix of signed bytes, with a scale for each output. Its inputs are unsigned bytes,
  * (byte - zero) * step. */
@@ -168,7 +172,7 @@ struct Model {
     float *last_scales;             /* [MOST_ROWS][width / block] */
     int32_t *last_sums;             /* the same */
     float *scores;                  /* [MOST_THREADS][SCORE_ROWS][context + W] */
-    float *keys, *values;           /* of the state */
+    uint16_t *keys, *values;        /* of the state, in 16 bits (IEEE 754 binary16) */
     float *logits;
     int rows, kept, at, wanted, alone;
     /* the threads */
@@ -453,23 +457,26 @@ static void keep_of(Model *model, int head, int thread) {
     (void)thread;
     const int size = model->head, width = model->width;
     const size_t place = ((size_t)model->at * model->heads + head) * model->context * size;
-    float *keys = model->keys + place, *values = model->values + place;
+    uint16_t *keys = model->keys + place, *values = model->values + place;
     for (int row = 0; row < model->rows; row++) {
         const int position = model->kept + row;
         const float *from = model->products + (size_t)row * 3 * width + width + head * size;
-        float *to = keys + (size_t)(position / KEY_TILE) * size * KEY_TILE + position % KEY_TILE;
-        for (int d = 0; d < size; d++) to[d * KEY_TILE] = from[d];
-        memcpy(values + (size_t)position * size, from + width, sizeof(float) * size);
+        uint16_t *to = keys + (size_t)(position / KEY_TILE) * size * KEY_TILE + position % KEY_TILE;
+        uint16_t half[LARGEST_HEAD];
+        for (int d = 0; d < size; d += W) STOREH(half + d, LOAD(from + d));
+        for (int d = 0; d < size; d++) to[d * KEY_TILE] = half[d];
+        for (int d = 0; d < size; d += W)
+            STOREH(values + (size_t)position * size + d, LOAD(from + width + d));
     }
 }
 
 /* The scores of `rows` rows with a tile of keys, `SCORE_GROUPS` vectors of it at a time or, for a
  * single row, all four. */
-INLINE void score(const float *queries, int apart, int rows, const float *keys, int size, int tile,
+INLINE void score(const float *queries, int apart, int rows, const uint16_t *keys, int size, int tile,
                   float factor, float *scores, int row_size) {
     const int groups = rows == 1 ? 4 : SCORE_GROUPS;
     for (int part = 0; part < 4; part += groups) {
-        const float *from = keys + (size_t)tile * size * KEY_TILE + part * W;
+        const uint16_t *from = keys + (size_t)tile * size * KEY_TILE + part * W;
         VF sums[SCORE_ROWS][4];
 #pragma GCC unroll 4
         for (int i = 0; i < rows; i++)
@@ -478,7 +485,7 @@ INLINE void score(const float *queries, int apart, int rows, const float *keys, 
         for (int d = 0; d < size; d++) {
             VF read[4];
 #pragma GCC unroll 4
-            for (int j = 0; j < groups; j++) read[j] = LOAD(from + d * KEY_TILE + j * W);
+            for (int j = 0; j < groups; j++) read[j] = LOADH(from + d * KEY_TILE + j * W);
 #pragma GCC unroll 4
             for (int i = 0; i < rows; i++) {
                 VF query = SET(queries[(size_t)i * apart + d]);
@@ -512,7 +519,7 @@ static float soften(float *scores, int count) {
 }
 
 /* The sum of `count` values by their weights: chains of every second one, or one chain. */
-INLINE void gather(const float *values, int size, const float *weights, int count, float inverse,
+INLINE void gather(const uint16_t *values, int size, const float *weights, int count, float inverse,
                    float *out) {
     VF sums[CHAINS][64 / W];
 #pragma GCC unroll 2
@@ -528,13 +535,13 @@ INLINE void gather(const float *values, int size, const float *weights, int coun
 #pragma GCC unroll 8
             for (int j = 0; j < size / W; j++)
                 sums[chain][j] =
-                    FMA(weight, LOAD(values + (size_t)(t + chain) * size + j * W), sums[chain][j]);
+                    FMA(weight, LOADH(values + (size_t)(t + chain) * size + j * W), sums[chain][j]);
         }
     }
     if (t < count) {
 #pragma GCC unroll 8
         for (int j = 0; j < size / W; j++)
-            sums[0][j] = FMA(SET(weights[t]), LOAD(values + (size_t)t * size + j * W), sums[0][j]);
+            sums[0][j] = FMA(SET(weights[t]), LOADH(values + (size_t)t * size + j * W), sums[0][j]);
     }
 #pragma GCC unroll 8
     for (int j = 0; j < size / W; j++) {
@@ -545,7 +552,7 @@ INLINE void gather(const float *values, int size, const float *weights, int coun
 
 /* The same for SCORE_ROWS rows and `parts` vectors of a head: each value is read once for all, and
  * the chains come one after the other, so that sums fit into registers. */
-INLINE void gather_rows(const float *values, int size, int parts, const float *weights, int row_size,
+INLINE void gather_rows(const uint16_t *values, int size, int parts, const float *weights, int row_size,
                         int count, const float *inverse, float *out, int apart) {
     VF before[SCORE_ROWS][PARTS];
     for (int chain = 0; chain < CHAINS; chain++) {
@@ -557,7 +564,7 @@ INLINE void gather_rows(const float *values, int size, int parts, const float *w
         for (int t = chain; t < count; t += CHAINS) {
             VF read[PARTS];
 #pragma GCC unroll 4
-            for (int j = 0; j < parts; j++) read[j] = LOAD(values + (size_t)t * size + j * W);
+            for (int j = 0; j < parts; j++) read[j] = LOADH(values + (size_t)t * size + j * W);
 #pragma GCC unroll 4
             for (int i = 0; i < SCORE_ROWS; i++) {
                 VF weight = SET(weights[(size_t)i * row_size + t]);
@@ -580,7 +587,7 @@ INLINE void gather_rows(const float *values, int size, int parts, const float *w
 INLINE void attend(Model *model, int head, int row, int rows, int size, float *scores) {
     const int width = model->width, row_size = model->context + W;
     const size_t place = ((size_t)model->at * model->heads + head) * model->context * size;
-    const float *keys = model->keys + place, *values = model->values + place;
+    const uint16_t *keys = model->keys + place, *values = model->values + place;
     const float *queries = model->products + (size_t)row * 3 * width + head * size;
     const float factor = 1.0f / sqrtf((float)size);
     const int first = model->kept + row + 1; /* positions that the first of the rows sees */
@@ -910,7 +917,7 @@ EXPORT void NAME(embeddings)(Model *model, const uint8_t *bytes, const float *sc
 /* Reads `count` tokens behind the first `kept` of a state, whose keys and values are given, and
  * writes the logits after each of the last `wanted`. The caller sees that all fit, and that one
  * thread at a time calls. */
-EXPORT void NAME(run)(Model *model, float *keys, float *values, int kept, const int64_t *tokens, int count,
+EXPORT void NAME(run)(Model *model, uint16_t *keys, uint16_t *values, int kept, const int64_t *tokens, int count,
                  int wanted, float *logits) {
     const unsigned control = _mm_getcsr();
     _mm_setcsr(control | 0x8040);

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from parrotlet_server.backends.native import NativeBackend
 from parrotlet_server.bundle import BundleError
 from parrotlet_server.engine import Engine
 from parrotlet_tokenizer import CodeTokenizer
@@ -75,6 +76,7 @@ def _work(arguments: argparse.Namespace, engine: Engine, typed: list[Session]) -
         loads=arguments.loads,
         seconds=arguments.seconds,
         threads=arguments.threads,
+        number=2 if isinstance(engine.backend, NativeBackend) else 4,
     )
 
 

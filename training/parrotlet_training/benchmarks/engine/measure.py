@@ -43,6 +43,7 @@ class Work:
         loads: processes started of each.
         seconds: that a server is watched.
         threads: of each candidate.
+        number: bytes of a number among the keys and values that our engine keeps.
     """
 
     requests: list[Recorded]
@@ -54,6 +55,7 @@ class Work:
     loads: int
     seconds: float
     threads: int
+    number: int = 4
 
 
 @dataclass
@@ -94,8 +96,8 @@ class Measured:
         results: by candidate, ours first.
         weights: bytes of weights that a token reads.
         state: bytes of keys and values that it reads in the middle of the decoded answer.
-        cached: bytes a second that are read of as many bytes as a token reads.
-        memory: bytes a second that are read of more than caches hold.
+        cached: in each round, bytes a second that are read of as many bytes as a token reads.
+        memory: the same of more than caches hold.
         server: of each start.
         use: processor use of each of our candidates, by its label; see `adapters.own`.
     """
@@ -104,8 +106,8 @@ class Measured:
     results: list[Result]
     weights: int
     state: int
-    cached: float = 0.0
-    memory: float = 0.0
+    cached: list[float] = field(default_factory=list)
+    memory: list[float] = field(default_factory=list)
     server: list[ServerFigures] = field(default_factory=list)
     use: dict[str, dict[str, float]] = field(default_factory=dict)
 
@@ -113,6 +115,11 @@ class Measured:
     def ours(self) -> Result:
         """That of Parrotlet at 8 bits."""
         return self.results[0]
+
+    @property
+    def floors(self) -> list[float]:
+        """In each round, the seconds in which a token's weights, keys and values are read."""
+        return [(self.weights + self.state) / bandwidth for bandwidth in self.cached]
 
 
 FAR = 512 << 20
@@ -128,9 +135,9 @@ def weights_read(model: Path) -> int:
     return sum(len(t.raw_data) for t in graph.initializer if t.name != "wpe.weight")
 
 
-def state_read(shape: Architecture, tokens: int) -> int:
-    """Bytes of keys and values of so many tokens, in float32."""
-    return 2 * 4 * shape.layers * shape.width * tokens
+def state_read(shape: Architecture, tokens: int, number: int) -> int:
+    """Bytes of keys and values of so many tokens, `number` for each of their numbers."""
+    return 2 * number * shape.layers * shape.width * tokens
 
 
 def bandwidths(sizes: Sequence[int], threads: int) -> list[float]:
@@ -158,7 +165,7 @@ def measure(
         work,
         [Result(kind) for kind in kinds],
         weights_read(bundle.model_file),
-        state_read(shape, len(work.prompt) + len(work.answer) // 2),
+        state_read(shape, len(work.prompt) + len(work.answer) // 2, work.number),
     )
     sizes = (found.weights + found.state, FAR)
 
@@ -183,7 +190,8 @@ def measure(
         for turn in range(work.rounds):
             tell(f"round {turn + 1} of {work.rounds}")
             near, far = bandwidths(sizes, work.threads)
-            found.cached, found.memory = max(found.cached, near), max(found.memory, far)
+            found.cached.append(near)
+            found.memory.append(far)
             turned = order[turn % len(order) :] + order[: turn % len(order)]
             for result, candidate in turned:
                 _read_and_decode(result, candidate, work)

@@ -93,9 +93,8 @@ def musts(measured: Measured) -> list[Must]:
         ):
             ratio = replay_ratio(rounds, theirs.replayed)
             found.append(Must(name, ratio, 0.7, False, _times))
-    floor = (measured.weights + measured.state) / measured.cached
     name = "a token beside reading its weights and its state"
-    found.append(Must(name, median(ours.decode) / floor, 1.6, False, _times))
+    found.append(Must(name, paired(ours.decode, measured.floors), 1.6, False, _times))
     ready = median(one.ready for one in measured.server)
     found.append(Must("server ready after its start", ready, 1.0, False, _seconds))
     found.append(
@@ -155,7 +154,7 @@ def _row(
             _seconds(median(result.load)),
             _megabytes(max(result.memory)),
             f"{prompt / median(result.read):,.0f}",
-            f"{1000 * median(result.decode):.2f}",
+            f"{1000 * median(result.decode):.3f}",
             f"{paired(result.decode, ours.decode):.2f}",
         ]
     cells = [
@@ -192,9 +191,9 @@ def notes(measured: Measured) -> list[str]:
         f"tokens; decoding: {len(work.answer)} tokens after it.",
         f"A token reads {measured.weights / 1e6:.1f} MB of weights and, on average, "
         f"{measured.state / 1e6:.1f} MB of keys and values. Of as many bytes "
-        f"{measured.cached / 1e9:.1f} GB/s are read, which the floor is reckoned with; of "
-        f"{FAR / 1e6:,.0f} MB, which no cache holds, {measured.memory / 1e9:.1f} GB/s. Floor: "
-        f"{1000 * (measured.weights + measured.state) / measured.cached:.2f} ms a token.",
+        f"{median(measured.cached) / 1e9:.1f} GB/s are read, which the floor is reckoned with; of "
+        f"{FAR / 1e6:,.0f} MB, which no cache holds, {median(measured.memory) / 1e9:.1f} GB/s. Floor: "
+        f"{1000 * median(measured.floors):.3f} ms a token.",
         f"Server: ready {_seconds(median(one.ready for one in server))} after its start, first "
         f"suggestion {_seconds(median(one.suggested for one in server))}.",
     ]
