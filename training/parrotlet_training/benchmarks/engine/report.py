@@ -192,8 +192,8 @@ def notes(measured: Measured) -> list[str]:
         f"A token reads {measured.weights / 1e6:.1f} MB of weights and, on average, "
         f"{measured.state / 1e6:.1f} MB of keys and values. Of as many bytes "
         f"{median(measured.cached) / 1e9:.1f} GB/s are read, which the floor is reckoned with; of "
-        f"{FAR / 1e6:,.0f} MB, which no cache holds, {median(measured.memory) / 1e9:.1f} GB/s. Floor: "
-        f"{1000 * median(measured.floors):.3f} ms a token.",
+        f"{FAR / 1e6:,.0f} MB, which no cache holds, {median(measured.memory) / 1e9:.1f} GB/s. "
+        f"Floor: {1000 * median(measured.floors):.3f} ms a token.",
         f"Server: ready {_seconds(median(one.ready for one in server))} after its start, first "
         f"suggestion {_seconds(median(one.suggested for one in server))}.",
     ]
