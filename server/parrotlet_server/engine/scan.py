@@ -15,6 +15,8 @@ Region = Literal["code", "comment", "string"]
 
 CLOSER = {"(": ")", "[": "]", "{": "}"}
 _TRIPLE = ('"""', "'''")
+_SIGN = re.compile(r"""[()\[\]{},#"']""")
+_INSIDE = re.compile(r"""[\\\n"']""")
 TAB = 8
 
 
@@ -58,12 +60,20 @@ class Scanner:
         own_text: int | None = None  # where this text's string or comment begins
         self.commas, self.wrong = [], None
         at = 0
-        while at < len(text):
+        while True:
+            if self.comment:
+                at = text.find("\n", at)
+                if at < 0:
+                    break
+            else:
+                found = (_INSIDE if self.quote else _SIGN).search(text, at)
+                if found is None:
+                    break
+                at = found.start()
             sign = text[at]
             width = 1
             if self.comment:
-                if sign == "\n":
-                    self.comment, own_text = False, None
+                self.comment, own_text = False, None
             elif self.quote:
                 if sign == "\\":
                     width = 2
