@@ -181,8 +181,11 @@ struct Model {
     pthread_cond_t wake;
     pid_t process; /* whose threads they are: a fork has none of them */
     Work work;
-    _Atomic uint64_t ticket;
-    _Atomic int finished, asleep, ending;
+    /* each in a cache line of its own: one is added to while another is watched */
+    _Alignas(64) _Atomic uint64_t ticket;
+    _Alignas(64) _Atomic int finished;
+    _Alignas(64) _Atomic int asleep;
+    _Atomic int ending;
 };
 
 /* Threads
@@ -408,29 +411,49 @@ static int tiles(const Matrix *matrix) {
     return (matrix->outputs + TILE - 1) / TILE;
 }
 
+/* Tiles that are one item: with few rows a thread takes its part at once, since to take an item costs
+ * as much as to read 8 kB. */
+static int span(const Model *model, const Matrix *matrix) {
+    const int all = tiles(matrix), parts = model->threads;
+    return model->rows >= 8 ? 1 : (all + parts - 1) / parts;
+}
+
+static void share_tiles(Model *model, Work work, const Matrix *matrix) {
+    const int size = span(model, matrix);
+    share(model, work, (tiles(matrix) + size - 1) / size);
+}
+
 static void qkv_of(Model *model, int item, int thread) {
     (void)thread;
     const Matrix *matrix = &model->layer[model->at].qkv;
-    product(matrix, model->bytes, model->rows, item, PUT, model->products, NULL);
+    const int size = span(model, matrix), end = tiles(matrix);
+    for (int tile = item * size; tile < (item + 1) * size && tile < end; tile++)
+        product(matrix, model->bytes, model->rows, tile, PUT, model->products, NULL);
 }
 
 static void out_of(Model *model, int item, int thread) {
     (void)thread;
     const Matrix *matrix = &model->layer[model->at].out;
-    product(matrix, model->bytes, model->rows, item, ADD_TO, model->x, NULL);
+    const int size = span(model, matrix), end = tiles(matrix);
+    for (int tile = item * size; tile < (item + 1) * size && tile < end; tile++)
+        product(matrix, model->bytes, model->rows, tile, ADD_TO, model->x, NULL);
 }
 
 static void inner_of(Model *model, int item, int thread) {
     (void)thread;
     const Layer *layer = &model->layer[model->at];
-    product(&layer->inner, model->bytes, model->rows, item, GELU, model->inner_bytes,
-            &layer->outer);
+    const int size = span(model, &layer->inner), end = tiles(&layer->inner);
+    for (int tile = item * size; tile < (item + 1) * size && tile < end; tile++)
+        product(&layer->inner, model->bytes, model->rows, tile, GELU, model->inner_bytes,
+                &layer->outer);
 }
 
 static void outer_of(Model *model, int item, int thread) {
     (void)thread;
     const Matrix *matrix = &model->layer[model->at].outer;
-    product(matrix, model->inner_bytes, model->rows, item, ADD_TO, model->x, NULL);
+    const int size = span(model, matrix), end = tiles(matrix);
+    for (int tile = item * size; tile < (item + 1) * size && tile < end; tile++)
+        product(matrix, model->inner_bytes, model->rows, tile, ADD_TO, model->x, NULL);
 }
 
 static void norm1_of(Model *model, int row, int thread) {
@@ -626,6 +649,7 @@ static void attention_of(Model *model, int item, int thread) {
     const int head = item / parts, row = item % parts * SCORE_ROWS;
     const int left = model->rows - row, rows = left < SCORE_ROWS ? left : SCORE_ROWS;
     float *scores = model->scores + (size_t)thread * SCORE_ROWS * (model->context + W);
+    if (parts == 1) keep_of(model, head, thread); /* nobody else looks at this head */
     if (model->head == 64) attend(model, head, row, rows, 64, scores);
     else attend(model, head, row, rows, 32, scores);
 }
@@ -746,16 +770,14 @@ static void pass(Model *model, const int64_t *tokens) {
     for (model->at = 0; model->at < model->layers; model->at++) {
         const Layer *layer = &model->layer[model->at];
         each_row(model, norm1_of);
-        share(model, qkv_of, tiles(&layer->qkv));
-        if (model->rows >= 8) share(model, keep_of, model->heads);
-        else
-            for (int head = 0; head < model->heads; head++) keep_of(model, head, 0);
+        share_tiles(model, qkv_of, &layer->qkv);
+        if (model->rows > SCORE_ROWS) share(model, keep_of, model->heads);
         share(model, attention_of, model->heads * ((model->rows + SCORE_ROWS - 1) / SCORE_ROWS));
         each_row(model, attended_of);
-        share(model, out_of, tiles(&layer->out));
+        share_tiles(model, out_of, &layer->out);
         each_row(model, norm2_of);
-        share(model, inner_of, tiles(&layer->inner));
-        share(model, outer_of, tiles(&layer->outer));
+        share_tiles(model, inner_of, &layer->inner);
+        share_tiles(model, outer_of, &layer->outer);
     }
     for (int row = 0; row < model->wanted; row++)
         finish(model, model->rows - model->wanted + row, row);
@@ -808,7 +830,7 @@ EXPORT void NAME(close)(Model *model) {
 /* A model without weights; NULL if there is no memory for it. */
 EXPORT Model *NAME(open)(int layers, int width, int heads, int context, int vocabulary, int inner,
                          int block, float epsilon, int threads) {
-    Model *model = calloc(1, sizeof *model);
+    Model *model = room(sizeof *model);
     if (!model) return NULL;
     const size_t rows = MOST_ROWS;
     *model = (Model){.layers = layers, .width = width, .heads = heads, .head = width / heads,
