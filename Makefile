@@ -10,7 +10,7 @@ VERSION := 0.1.0
 WHEEL := dist/parrotlet-$(VERSION)-py3-none-any.whl
 VSIX := dist/parrotlet-$(VERSION).vsix
 EXTENSION := vscode-extension
-SOURCES := $(shell find server tokenizer training -type f -not -path '*/__pycache__/*')
+SOURCES := $(shell find server tokenizer training -type f -not -path '*/__pycache__/*' -not -name 'kernel-*')
 
 .PHONY: help
 help: ## this list
