@@ -87,6 +87,10 @@ def test_it_measures_what_is_missing_and_writes_the_card(holdout, tmp_path, task
     assert "## Examples" in card
     assert "def area_of_rectangle(" in card.partition("## Samples")[2]
 
+    # what is not measured this time stays in the card
+    assert run(holdout, out, "--model", bundle, "--card") == 0
+    assert open_bundle(bundle).manifest.notes["evaluation"]["measured"] == measured
+
     # another model's results are no use
     asked = json.loads((out / "asked.json").read_text())
     asked["bits"]["weights_sha256"] = "0" * 64

@@ -161,7 +161,7 @@ class Decoder:
         They are those of the likeliest beginning: one of the answers so far up to some token, and
         another token in the place of that one. There is none whose beginning is less likely than
         `least`. Once one is cancelled, no other follows. `mixture` has a say in each token. With
-        `flush` none begins with a space or a tab, and none closes what is not open by `brackets`.
+        `flush` none begins with a space or a tab; with `brackets` none closes what is not open.
         """
         if self._lookup:
             self._lookup.turn(prompt.ids)

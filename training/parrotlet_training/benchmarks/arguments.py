@@ -70,7 +70,7 @@ def add_scaling_arguments(parser: argparse.ArgumentParser) -> None:
         "--tokens",
         nargs="+",
         type=positive,
-        default=[16_000_000, 32_000_000, 64_000_000],
+        default=[32_000_000, 64_000_000, 128_000_000],
         metavar="N",
         help="at which each is scored (default: 16, 32 and 64 million)",
     )

@@ -108,7 +108,7 @@ class Plan:
     tokenizer: Path
     out: Path
     shapes: Sequence[str] = ("2x128", "3x192", "4x256")
-    budgets: Sequence[int] = (16_000_000, 32_000_000, 64_000_000)
+    budgets: Sequence[int] = (32_000_000, 64_000_000, 128_000_000)
     held_out_bytes: int = 1_000_000
 
 

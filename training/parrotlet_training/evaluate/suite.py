@@ -184,6 +184,8 @@ def table(figures: Sequence[Figure], model: NamedModel) -> str:
 def write_card(folder: Path, figures: Sequence[Figure]) -> None:
     """Puts `figures` into the manifest and the card of the bundle in `folder`.
 
+    Those of other measures, which were taken of the same weights before, stay.
+
     Raises:
         BundleError: if it is damaged.
     """
@@ -191,9 +193,9 @@ def write_card(folder: Path, figures: Sequence[Figure]) -> None:
 
     bundle = open_bundle(folder)
     notes = {key: dict(value) for key, value in bundle.manifest.notes.items()}
-    notes["evaluation"]["measured"] = {
-        figure.name: f"{figure}, {figure.n:,} {figure.items}" for figure in figures
-    }
+    measured = {figure.name: f"{figure}, {figure.n:,} {figure.items}" for figure in figures}
+    before = notes["evaluation"].get("measured", {})
+    notes["evaluation"]["measured"] = {**before, **measured}
     content = replace(bundle.manifest, notes=notes).to_json()
     text = json.dumps(content, indent=2, ensure_ascii=False)
     write_aside(folder / MANIFEST_FILE, text + "\n")
