@@ -128,6 +128,15 @@ def results(ours: float, theirs: float) -> Measured:
     return measured
 
 
+def test_four_bits_have_a_floor_of_their_own():
+    measured = results(1e-3, 1e-3)
+    measured.results.append(Result(KINDS[-1], decode=[2e-3] * 2))
+    measured.weights_4bit, measured.state_4bit = 4_000_000, 6_000_000
+    judged = {one.what: one for one in musts(measured)}
+    floor = judged["a token at 4 bits beside reading its weights and its state"]
+    assert (floor.value, floor.bound) == (pytest.approx(2), 1.9)
+
+
 @given(some.floats(1e-4, 1), some.floats(0.2, 5))
 def test_bounds_are_judged_by_the_ratios(ours, ratio):
     judged = {one.what: one for one in musts(results(ours, ours * ratio))}
@@ -140,6 +149,8 @@ def test_bounds_are_judged_by_the_ratios(ours, ratio):
     # 10 MB at 10 GB/s are a millisecond
     floor = judged["a token beside reading its weights and its state"]
     assert floor.value == pytest.approx(ours / 1e-3)
+    assert "a token beside reading its weights alone" in judged
+    assert "a token at 4 bits beside reading its weights and its state" not in judged
     assert judged["server ready after its start"].reached
     rest = judged["at rest after a cancelled request, p95"]
     assert rest.reached == (rest.value <= 0.05)
@@ -183,6 +194,7 @@ def test_all_candidates_do_the_same_work(measured):
     assert "the standard library is typed instead" in done.stdout
     names = [one["name"] for one in values["results"]]
     assert names == ["parrotlet", "transformers", "parrotlet-onnx", "parrotlet-4bit"]
+    assert any("at 4 bits" in bound["what"] for bound in values["bounds"])
     for one in values["results"]:
         assert [len(times) for times in one["replayed"]] == [8, 8]
         assert all(seconds > 0 for times in one["replayed"] for seconds in times)

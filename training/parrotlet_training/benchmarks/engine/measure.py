@@ -98,6 +98,8 @@ class Measured:
         state: bytes of keys and values that it reads in the middle of the decoded answer.
         cached: in each round, bytes a second that are read of as many bytes as a token reads.
         memory: the same of more than caches hold.
+        weights_4bit: bytes of weights that a token of the 4-bit experiment reads, if it is there.
+        state_4bit: of keys and values, which ONNX Runtime keeps in float32.
         server: of each start.
         use: processor use of each of our candidates, by its label; see `adapters.own`.
     """
@@ -108,6 +110,8 @@ class Measured:
     state: int
     cached: list[float] = field(default_factory=list)
     memory: list[float] = field(default_factory=list)
+    weights_4bit: int = 0
+    state_4bit: int = 0
     server: list[ServerFigures] = field(default_factory=list)
     use: dict[str, dict[str, float]] = field(default_factory=dict)
 
@@ -119,7 +123,11 @@ class Measured:
     @property
     def floors(self) -> list[float]:
         """In each round, the seconds in which a token's weights, keys and values are read."""
-        return [(self.weights + self.state) / bandwidth for bandwidth in self.cached]
+        return self.read_in(self.weights + self.state)
+
+    def read_in(self, size: int) -> list[float]:
+        """In each round, the seconds in which so many bytes are read."""
+        return [size / bandwidth for bandwidth in self.cached]
 
 
 FAR = 512 << 20
@@ -167,6 +175,10 @@ def measure(
         weights_read(bundle.model_file),
         state_read(shape, len(work.prompt) + len(work.answer) // 2, work.number),
     )
+    if any(kind.name == FOUR_BITS for kind in kinds):
+        _, _, graph = str(files.path("four_bits")).partition("::")
+        found.weights_4bit = weights_read(Path(graph))
+        found.state_4bit = state_read(shape, len(work.prompt) + len(work.answer) // 2, 4)
     sizes = (found.weights + found.state, FAR)
 
     def open_candidate(kind: Kind) -> Candidate:

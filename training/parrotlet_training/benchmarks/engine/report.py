@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import median, quantiles
 from typing import Any
 
-from .candidates import Q8
+from .candidates import FOUR_BITS, Q8
 from .measure import FAR, Measured, Result
 
 Lines = list[list[float]]
@@ -95,6 +95,14 @@ def musts(measured: Measured) -> list[Must]:
             found.append(Must(name, ratio, 0.7, False, _times))
     name = "a token beside reading its weights and its state"
     found.append(Must(name, paired(ours.decode, measured.floors), 1.6, False, _times))
+    name = "a token beside reading its weights alone"
+    alone = paired(ours.decode, measured.read_in(measured.weights))
+    found.append(Must(name, alone, 1.6, False, _times))
+    small = next((r for r in measured.results if r.kind.name == FOUR_BITS), None)
+    if small is not None and measured.weights_4bit:
+        floors = measured.read_in(measured.weights_4bit + measured.state_4bit)
+        name = "a token at 4 bits beside reading its weights and its state"
+        found.append(Must(name, paired(small.decode, floors), 1.9, False, _times))
     ready = median(one.ready for one in measured.server)
     found.append(Must("server ready after its start", ready, 1.0, False, _seconds))
     found.append(
