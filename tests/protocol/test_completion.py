@@ -341,18 +341,30 @@ def test_a_block_in_the_completion_list(shared, suggest, new_uri):
 
 def test_both_kinds_at_one_key_run_the_model_once(shared, new_uri):
     prefix, suffix = cut(INVENTORY, "        return su", "m(self.items.values())")
-    uri = new_uri("inventory.py")
-    shared.open(uri, prefix + suffix)
-    params = {**at(uri, *position(prefix)), "context": {"triggerKind": 2}}
-    requests = [
-        shared.make_request("textDocument/completion", at(uri, *position(prefix))),
-        shared.make_request("textDocument/inlineCompletion", params),
-        shared.make_request("textDocument/completion", at(uri, *position(prefix))),
-    ]
-    shared.send(*requests)
-    popup, inline, again = (shared.reply(request["id"])["result"] for request in requests)
-    assert popup == again
-    assert popup["items"][0]["label"] == "su" + inline[0]["insertText"]
+    cursor, rounds = position(prefix), 100
+
+    def runs():
+        return shared.call("parrotlet/statistics")["runs"]
+
+    before = runs()
+    for number in range(rounds):
+        uri = new_uri("inventory.py")
+        shared.open(uri, prefix + suffix)
+        params = {**at(uri, *cursor), "context": {"triggerKind": 2}}
+        requests = [
+            shared.make_request("textDocument/completion", at(uri, *cursor)),
+            shared.make_request("textDocument/inlineCompletion", params),
+            shared.make_request("textDocument/completion", at(uri, *cursor)),
+        ]
+        for request in requests:
+            shared.send(request)
+            # they come before, while and after the model writes
+            time.sleep(number / rounds * 0.01)
+        popup, inline, again = (shared.reply(request["id"])["result"] for request in requests)
+        assert popup == again
+        assert popup["items"][0]["label"] == "su" + inline[0]["insertText"]
+        shared.notify("textDocument/didClose", {"textDocument": {"uri": uri}})
+    assert runs() == before + rounds
 
 
 def test_one_who_asks_may_choose_among_several(shared, engine, new_uri):

@@ -99,3 +99,17 @@ async def test_the_wait_can_be_ended_and_cancelled():
     await asyncio.wait([waiting])
     assert waiting.cancelled()
     assert await pause.wait("b", 0) is True
+
+
+async def test_a_wait_for_what_has_come_goes_on():
+    pause = Pause()
+    waiting = asyncio.create_task(pause.wait("a", 0.05))
+    await asyncio.sleep(0)
+    pause.end(keep="a")
+    assert await asyncio.wait_for(waiting, 5) is True
+    waiting = asyncio.create_task(pause.wait("b", 60))
+    await asyncio.sleep(0)
+    pause.end(keep="a")
+    assert await asyncio.wait_for(waiting, 5) is False
+    pause.end(keep="a")
+    assert await asyncio.wait_for(pause.wait("a", 0), 5) is True

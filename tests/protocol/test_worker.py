@@ -84,6 +84,63 @@ async def test_equal_jobs_share_their_work(work):
     assert work.begun == ["a"]
 
 
+async def test_results_are_kept_before_anyone_else_can_ask():
+    kept, begun = [], []
+
+    def work(key, cancelled):
+        begun.append(key)
+        return key.upper()
+
+    worker = Worker(work, lambda key, result: kept.append((key, result)))
+
+    async def ask():
+        # as one who finds what is kept, and otherwise has it made
+        if not kept:
+            await worker.run("a")
+        return kept
+
+    async with asyncio.timeout(5):
+        first = asyncio.create_task(ask())
+        others = []
+        while not first.done():
+            others.append(asyncio.create_task(ask()))
+            await asyncio.sleep(0)
+        await asyncio.gather(*others)
+    assert kept == [("a", "A")]
+    assert begun == ["a"]
+    assert worker.close(5)
+
+
+async def test_what_was_replaced_is_not_kept():
+    work, kept = Work(), []
+    worker = Worker(work, lambda key, _result: kept.append(key))
+    older = asyncio.create_task(worker.run("a"))
+    await until(lambda: work.begun == ["a"])
+    worker.supersede("b", None, "c")
+    assert await older is None
+    work.go.set()
+    assert await worker.run("b") == "B"
+    assert kept == ["b"]
+    assert worker.close(5)
+
+
+async def test_what_cannot_be_kept_is_told():
+    worker = Worker(lambda key, _cancelled: key, lambda key, _result: kept[key])
+    kept = {}
+    with pytest.raises(KeyError):
+        await worker.run("a")
+    assert worker.close(5)
+
+
+async def test_some_are_spared(work):
+    running = work.run("a")
+    await until(lambda: work.begun == ["a"])
+    work.worker.supersede("b", "a")
+    work.worker.supersede(None, "a")
+    work.go.set()
+    assert await running == "A"
+
+
 async def test_cancelling_stops_the_work(work):
     running = work.run("a")
     await until(lambda: work.begun == ["a"])

@@ -82,8 +82,10 @@ class Pause:
             await asyncio.wait([ended], timeout=left)
         return not ended.done()
 
-    def end(self) -> None:
-        """Ends the wait that runs, if any: something newer has come."""
+    def end(self, keep: Hashable = None) -> None:
+        """Ends the wait that runs, if any and unless it is for `keep`: something newer has come."""
+        if keep is not None and keep == self._key:
+            return
         if self._ended is not None and not self._ended.done():
             self._ended.set_result(None)
         self._ended = None

@@ -121,7 +121,7 @@ class Session:
         self.notebooks = Notebooks(self.documents)
         self._context = CrossFile(self.documents, self.notebooks, self.folders)
         self._ngrams = WorkspaceNgrams(self.documents, self.folders)
-        self._worker: Worker[Request, Completion | None] = Worker(self._work)
+        self._worker: Worker[Request, Completion | None] = Worker(self._work, self._keep)
         self._cache = SuggestionCache()
         self._counted: Snapshot | None = None  # whose n-grams the cache's completions know
         self._shown: int | None = None  # number of the newest answer
@@ -333,9 +333,9 @@ class Session:
         if found.number in self._foreseen:
             self._foreseen.remove(found.number)
             self.counters.foreseen += 1
-        # whatever an older request waits for, the user has typed on
-        self._pause.end()
-        self._worker.supersede(keep=self._ahead)
+        # whatever an older request waits for, the user has typed on, unless it is for the same
+        self._pause.end(keep=request)
+        self._worker.supersede(request, self._ahead)
         self._look_ahead(request, found.completion)
         return found
 
@@ -344,7 +344,7 @@ class Session:
         self.counters.requests += 1
         try:
             wait = 0.0 if explicit or request == self._ahead else self._wait
-            self._worker.supersede(keep=request)
+            self._worker.supersede(request)
             if not await self._pause.wait(request, wait):
                 self.counters.superseded += 1
                 return None
@@ -389,11 +389,22 @@ class Session:
         if completion.reason == "cancelled":
             return None
         self._look_ahead(request, completion)
-        known = self._cache.get(request)  # two may have waited for the same
-        if known is not None:
-            return known
-        self.rhythm.answered(completion.seconds)
-        return Found(self._cache.put(request, completion), completion)
+        # what was kept may have been dropped again by now
+        known = self._cache.get(request)
+        return known or Found(self._cache.put(request, completion), completion)
+
+    def _keep(self, request: Request, completion: Completion | None) -> None:
+        """Keeps what the worker made, and notes how long it took."""
+        if completion is None or completion.reason == "cancelled":
+            return
+        if self._cache.get(request) is not None:
+            return
+        if request is not self._ahead:
+            self._cache.put(request, completion)
+            self.rhythm.answered(completion.seconds)
+        elif request.ngrams is (self._counted.ngrams if self._counted else None):
+            number = self._cache.put(request, completion)
+            self._foreseen = {number, *sorted(self._foreseen)[-8:]}
 
     def _look_ahead(self, request: Request, completion: Completion) -> None:
         """Makes the suggestion after this one as soon as nothing else is to be done."""
@@ -436,10 +447,6 @@ class Session:
                     self._ahead = None
             if answer is None or answer.reason == "cancelled" or era != self._era:
                 return
-            counted = self._counted.ngrams if self._counted else None
-            if following.ngrams is counted and self._cache.get(following) is None:
-                number = self._cache.put(following, answer)
-                self._foreseen = {number, *sorted(self._foreseen)[-8:]}
             if answer.suggestion is not None:
                 return
             request, completion = following, answer

@@ -42,9 +42,20 @@ class Worker(Generic[Key, Result]):
     and tells its work to stop. A key equal to the current one shares its work.
     """
 
-    def __init__(self, work: Callable[[Key, Callable[[], bool]], Result]) -> None:
-        """Gives `work` each key, and a function that says whether to stop early."""
+    def __init__(
+        self,
+        work: Callable[[Key, Callable[[], bool]], Result],
+        keep: Callable[[Key, Result], None] | None = None,
+    ) -> None:
+        """Works on keys.
+
+        Args:
+            work: does it, given a key and a function that says whether to stop early.
+            keep: is given each key and its result in the loop, before those who wait for it go
+                on, so that no other can come in between; not what a newer key has replaced.
+        """
         self._work = work
+        self._keep = keep
         self._current: _Job[Key, Result] | None = None
         self._next: _Job[Key, Result] | None = None
         self._closed = False
@@ -71,9 +82,9 @@ class Worker(Generic[Key, Result]):
             if not job.waiters and not job.answer.done():
                 job.cancelled.set()
 
-    def supersede(self, keep: Key | None = None) -> None:
-        """Stops what runs or waits, unless it is `keep`; its answer is None."""
-        if self._current is not None and (keep is None or self._current.key != keep):
+    def supersede(self, *keep: Key | None) -> None:
+        """Stops what runs or waits, unless it is one of `keep`; its answer is None."""
+        if self._current is not None and self._current.key not in keep:
             self._current.cancelled.set()
             self._current.settle()
 
@@ -122,7 +133,15 @@ class Worker(Generic[Key, Result]):
             except Exception as error:
                 _call(job.loop, job.settle, None, error)
             else:
-                _call(job.loop, job.settle, result)
+                _call(job.loop, self._finish, job, result)
+
+    def _finish(self, job: _Job[Key, Result], result: Result) -> None:
+        if self._keep is not None and not job.answer.done():
+            try:
+                self._keep(job.key, result)
+            except Exception as error:  # or nobody would ever be answered
+                job.settle(None, error)
+        job.settle(result)
 
 
 def in_thread(function: Callable[[], T]) -> asyncio.Future[T]:
