@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
+from parrotlet_training.cross_entropy import linear_cross_entropy
 from parrotlet_training.model import new_model
-from parrotlet_training.objective import Objective, candidates, cross_entropy
+from parrotlet_training.objective import Objective, candidates
 from parrotlet_training.recipe import LossOptions, ModelOptions
 
 VOCABULARY = 300
@@ -60,7 +61,7 @@ def test_the_loss_in_chunks_is_the_same_and_so_are_its_gradients(rows, vocabular
     generator = torch.Generator().manual_seed(rows * vocabulary)
     found = []
     for function in (
-        cross_entropy,
+        linear_cross_entropy,
         lambda hidden, head, targets: functional.cross_entropy(hidden @ head.T, targets),
     ):
         generator.manual_seed(rows)
@@ -139,3 +140,72 @@ def test_compiled_it_is_the_same(model, rows, options, sharded):
     assert loss == pytest.approx(plain, rel=1e-5)
     for one, other in zip(gradients, expected, strict=True):
         torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    st.sampled_from([1, 127, 128, 129, 1024, 1500]),
+    st.sampled_from([2, 50, 2_500, 20_000]),
+    st.booleans(),
+)
+def test_the_loss_in_chunks_takes_a_shift(rows, entries, shifted):
+    generator = torch.Generator().manual_seed(rows * entries)
+    hidden = torch.randn(rows, 8, generator=generator, requires_grad=True)
+    head = torch.randn(entries, 8, generator=generator, requires_grad=True)
+    shift = 5 * torch.randn(entries, generator=generator) if shifted else None
+    targets = torch.randint(0, entries, (rows,), generator=generator)
+    found = []
+    for loss in (
+        linear_cross_entropy(hidden, head, targets, shift),
+        functional.cross_entropy(hidden @ head.T + (0 if shift is None else shift), targets),
+    ):
+        found.append([loss.detach(), *torch.autograd.grad(loss, [hidden, head])])
+    for own, expected in zip(*found, strict=True):
+        torch.testing.assert_close(own, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_loss_in_chunks_in_bfloat16():
+    generator = torch.Generator().manual_seed(2)
+    hidden = torch.randn(3000, 16, generator=generator, requires_grad=True)
+    head = torch.randn(700, 16, generator=generator, requires_grad=True)
+    targets = torch.randint(0, 700, (3000,), generator=generator)
+    exact = linear_cross_entropy(hidden, head, targets)
+    wanted = torch.autograd.grad(exact, [hidden, head])
+    errors = []
+    for function in (
+        linear_cross_entropy,
+        lambda *given: functional.cross_entropy(functional.linear(*given[:2]).float(), given[2]),
+    ):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            loss = function(hidden, head, targets)
+        assert loss.dtype == torch.float32
+        assert loss.item() == pytest.approx(exact.item(), rel=1e-3)
+        gradients = torch.autograd.grad(loss, [hidden, head])
+        assert [one.dtype for one in gradients] == [torch.float32] * 2
+        errors.append([(one - other).norm() for one, other in zip(gradients, wanted, strict=True)])
+    for own, usual in zip(*errors, strict=True):
+        assert own < 1.5 * usual
+
+
+@pytest.mark.parametrize("frozen", ["hidden", "head"])
+def test_only_what_wants_a_gradient_gets_one(frozen):
+    hidden = torch.randn(200, 8, requires_grad=frozen != "hidden")
+    head = torch.randn(50, 8, requires_grad=frozen != "head")
+    targets = torch.randint(0, 50, (200,))
+    linear_cross_entropy(hidden, head, targets).backward()
+    for one in (hidden, head):
+        assert (one.grad is not None) == one.requires_grad
+    with torch.no_grad():
+        assert not linear_cross_entropy(hidden, head, targets).requires_grad
+    plain = linear_cross_entropy(hidden.detach(), head.detach(), targets)
+    assert not plain.requires_grad
+
+
+def test_logits_that_are_far_apart_do_no_harm():
+    hidden = torch.full((4, 1), 300.0, requires_grad=True)
+    head = torch.tensor([[1.0], [-1.0], [0.0]], requires_grad=True)
+    loss = linear_cross_entropy(hidden, head, torch.tensor([0, 1, 2, 0]))
+    loss.backward()
+    assert loss.item() == pytest.approx((600 + 300) / 4)
+    assert hidden.grad.isfinite().all()
+    assert head.grad.isfinite().all()

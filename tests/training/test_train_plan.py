@@ -56,12 +56,11 @@ def test_parameters_are_counted_as_the_model_has_them(name):
     assert parameter_count(shape, 16_384) == parameters(model)
 
 
-def test_flops_are_those_that_torch_counts(rows, monkeypatch):
+def test_flops_are_those_that_torch_counts(rows):
     """Both take attention for uncausal; biases and norms are left out."""
-    monkeypatch.setattr("parrotlet_training.objective._CHUNKS", None)  # torch does not look inside
     model = new_model(SHAPE, VOCABULARY, 1)
-    model.set_attn_implementation("eager")  # its products are counted on every device
     objective = Objective(model, LossOptions(), compiled=False)
+    model.set_attn_implementation("eager")  # its products are counted on every device
     with FlopCounterMode(display=False) as counter:
         objective(rows).backward()
     counted = counter.get_total_flops() / rows[:, 1:].numel()

@@ -10,6 +10,8 @@ from torch import nn
 from torch.nn import functional
 from transformers import GPT2LMHeadModel
 
+from .attention import use_blocks
+from .cross_entropy import linear_cross_entropy
 from .recipe import LossOptions
 
 
@@ -48,6 +50,7 @@ class Objective(nn.Module):
         for block in model.transformer.h:
             # the same function as GPT-2's, in one kernel that keeps its input alone
             block.mlp.act = nn.GELU(approximate="tanh")
+        use_blocks(model)
         if checkpointing:
             # by its name of transformers 6, or that of 4
             enable = getattr(model, "activation_checkpointing_enable", None)
@@ -87,7 +90,7 @@ class Objective(nn.Module):
 
     def _full(self, tokens: torch.Tensor) -> torch.Tensor:
         hidden = self._trunk(tokens[:, :-1]).flatten(0, 1)
-        return cross_entropy(hidden, self.model.lm_head.weight, tokens[:, 1:].flatten())
+        return linear_cross_entropy(hidden, self.model.lm_head.weight, tokens[:, 1:].flatten())
 
     def _sampled(self, tokens: torch.Tensor) -> torch.Tensor:
         hidden = self._hidden(tokens[:, :-1]).flatten(0, 1)
@@ -96,47 +99,7 @@ class Objective(nn.Module):
         ids, places, shift = candidates(
             targets, self._options.frequent, self._options.negatives, head.shape[0]
         )
-        logits = functional.linear(hidden, head[ids]).float() + shift
-        return functional.cross_entropy(logits, places)
-
-
-def cross_entropy(hidden: torch.Tensor, head: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Mean cross-entropy over the whole vocabulary, a scalar.
-
-    In float32 on a processor it goes through the rows in chunks and computes the gradients beside
-    the loss (the idea of Wijmans et al. 2024, "Cut Your Losses in Large-Vocabulary Language
-    Models"), so that the logits of all rows are never there at once: where torch can, from 2.13.
-
-    Args:
-        hidden: shape (rows, width).
-        head: shape (vocabulary, width).
-        targets: int64, shape (rows,).
-    """
-    if _CHUNKS is not None and _is_plain(hidden):
-        loss: torch.Tensor = functional.linear_cross_entropy(hidden, head, targets, options=_CHUNKS)
-        return loss
-    return functional.cross_entropy(functional.linear(hidden, head).float(), targets)
-
-
-_CHUNK = 1024
-"""Rows: fewer make the matrices too small, more leave the cache; measured on two AVX2 cores."""
-
-_CHUNKS = (
-    nn.LinearCrossEntropyOptions(chunking_method=None, batch_chunk_size=_CHUNK)
-    if hasattr(nn, "LinearCrossEntropyOptions")
-    else None
-)
-
-
-def _is_plain(hidden: torch.Tensor) -> bool:
-    """Whether these are gradients to be taken in float32 on a processor, as written."""
-    return (
-        hidden.device.type == "cpu"
-        and hidden.dtype == torch.float32
-        and hidden.requires_grad
-        and not torch.is_autocast_enabled("cpu")
-        and not torch.compiler.is_compiling()
-    )
+        return linear_cross_entropy(hidden, head[ids], places, shift)
 
 
 def candidates(

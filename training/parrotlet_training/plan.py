@@ -12,7 +12,9 @@ from pathlib import Path
 
 from parrotlet_tokenizer.train import VOCABULARY_SIZE
 
+from .attention import BLOCK
 from .corpus.manifest import MANIFEST
+from .cross_entropy import ELEMENTS, FEWEST
 from .hardware import Device
 from .recipe import LossOptions, ModelOptions, Recipe
 
@@ -98,7 +100,13 @@ class Plan:
     @property
     def memory(self) -> Memory:
         """On each device."""
-        return memory(self.recipe, self.vocabulary, self.gpus, self.device.precision != "fp32")
+        return memory(
+            self.recipe,
+            self.vocabulary,
+            self.gpus,
+            self.device.precision != "fp32",
+            not self.device.is_gpu,
+        )
 
     @property
     def hours(self) -> float | None:
@@ -226,24 +234,31 @@ def flops_per_token(model: ModelOptions, loss: LossOptions, vocabulary: int) -> 
     return 6 * multiplied + 12 * model.layers * model.width * model.context
 
 
-def activation_bytes(model: ModelOptions, rows: int, half: bool, checkpointing: bool) -> float:
+def activation_bytes(
+    model: ModelOptions, rows: int, half: bool, checkpointing: bool, processor: bool = False
+) -> float:
     """What the blocks keep for the backward pass of a micro-batch.
 
     Korthikanti et al. 2022, "Reducing Activation Recomputation", section 4.1: 34·rows·context·width
     bytes a block in 16 bits; without its dropout masks 32, and without the attention matrices,
     which fused attention computes again (Dao et al. 2022, "FlashAttention"), none besides. Autocast
     leaves norms and the sums between blocks in float32. With checkpointing, each block's input and
-    one block whole.
+    one block whole. A processor that computes in 16 bits keeps the attention matrices, up to the
+    end of each of `attention`'s blocks of queries.
     """
     values = rows * model.context * model.width
     # norms' inputs 2, attention's 1, q k v 3, its output 1, of the layers after it 1 + 4 + 4
     block = values * ((2 * 4 + 14 * 2) if half else 16 * 4)
+    if processor and half:
+        block += rows * model.heads * model.context * (model.context + BLOCK)
     if not checkpointing:
         return float(model.layers * block)
     return float(block + model.layers * values * 4)
 
 
-def memory(recipe: Recipe, vocabulary: int, gpus: int, half: bool) -> Memory:
+def memory(
+    recipe: Recipe, vocabulary: int, gpus: int, half: bool, processor: bool = False
+) -> Memory:
     """Bytes that a device needs.
 
     Rajbhandari et al. 2020, "ZeRO", section 3: 4 bytes a weight, 4 a gradient and 8 of AdamW's
@@ -265,13 +280,18 @@ def memory(recipe: Recipe, vocabulary: int, gpus: int, half: bool) -> Memory:
     entries = vocabulary
     if recipe.loss.kind == "sampled":
         entries = min(vocabulary, recipe.loss.frequent + recipe.loss.negatives)
+    logits = rows * recipe.model.context * entries
+    if processor:
+        logits = min(logits, max(ELEMENTS, FEWEST * entries))
     return Memory(
         weights=4 * count / share + copies,
         gradients=4 * count / share,
         optimizer=(8 * count - saved) / share,
-        activations=activation_bytes(recipe.model, rows, half, recipe.run.gradient_checkpointing),
+        activations=activation_bytes(
+            recipe.model, rows, half, recipe.run.gradient_checkpointing, processor
+        ),
         # logits, their log-softmax and two gradients in float32
-        logits=16.0 * rows * recipe.model.context * entries,
+        logits=16.0 * logits,
     )
 
 
