@@ -14,11 +14,9 @@ import torch
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-ELEMENTS = 1 << 21
-"""Logits of a chunk, 8 MiB of float32."""
-
-FEWEST, _MOST = 128, 1024
-"""Rows of a chunk: fewer make the matrices too small, more are no faster."""
+CHUNK = 512
+"""Rows: fewer make the matrices too small, more leave the caches; measured with 3,700 and 16,384
+entries on two cores, in float32 and bf16."""
 
 
 def linear_cross_entropy(
@@ -66,15 +64,14 @@ class _Chunked(torch.autograd.Function):
         half = torch.is_autocast_enabled("cpu")
         dtype = torch.get_autocast_dtype("cpu") if half else hidden.dtype
         with torch.autocast("cpu", enabled=False):
-            rows, entries = len(hidden), len(head)
+            rows = len(hidden)
             inputs, weights = hidden.to(dtype), head.to(dtype)
             wanted, weighted = ctx.needs_input_grad[:2]
             to_hidden = torch.empty_like(inputs) if wanted else None
             to_head = torch.zeros(head.shape) if weighted else None
             total = torch.zeros(())
-            chunk = min(max(ELEMENTS // entries, FEWEST), _MOST)
-            for start in range(0, rows, chunk):
-                part = slice(start, start + chunk)
+            for start in range(0, rows, CHUNK):
+                part = slice(start, start + CHUNK)
                 own = targets[part, None]
                 work = (inputs[part] @ weights.T).float()
                 if shift is not None:

@@ -14,7 +14,7 @@ from parrotlet_tokenizer.train import VOCABULARY_SIZE
 
 from .attention import BLOCK
 from .corpus.manifest import MANIFEST
-from .cross_entropy import ELEMENTS, FEWEST
+from .cross_entropy import CHUNK
 from .hardware import Device
 from .recipe import LossOptions, ModelOptions, Recipe
 
@@ -280,9 +280,9 @@ def memory(
     entries = vocabulary
     if recipe.loss.kind == "sampled":
         entries = min(vocabulary, recipe.loss.frequent + recipe.loss.negatives)
-    logits = rows * recipe.model.context * entries
+    logits = rows * recipe.model.context
     if processor:
-        logits = min(logits, max(ELEMENTS, FEWEST * entries))
+        logits = min(logits, CHUNK)
     return Memory(
         weights=4 * count / share + copies,
         gradients=4 * count / share,
@@ -291,7 +291,7 @@ def memory(
             recipe.model, rows, half, recipe.run.gradient_checkpointing, processor
         ),
         # logits, their log-softmax and two gradients in float32
-        logits=16.0 * logits,
+        logits=16.0 * logits * entries,
     )
 
 
