@@ -72,7 +72,7 @@ def add_scaling_arguments(parser: argparse.ArgumentParser) -> None:
         type=positive,
         default=[32_000_000, 64_000_000, 128_000_000],
         metavar="N",
-        help="at which each is scored (default: 16, 32 and 64 million)",
+        help="at which each is scored (default: 32, 64 and 128 million)",
     )
     parser.add_argument(
         "--fit-from",
