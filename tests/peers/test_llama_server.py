@@ -98,7 +98,7 @@ def test_in_float32_the_text_is_ours(server, bundled, exact, prompts):
         assert text(answer) == expected or is_near_tie(exact, prompt, text(answer))
     assert same([text(answer) for answer in answers], wanted) > 0.9
     # the bundled graph rounds what it multiplies to 8 bits, which turns near-ties
-    assert alike([text(answer) for answer in answers], ours(bundled, prompts)) > 0.5
+    assert alike([text(answer) for answer in answers], ours(bundled, prompts)) > 0.6
     # token by token, not at once
     assert sum(map(len, answers)) > len(prompts) * TOKENS / 2
     assert all(answer[-1].finish in ("length", "stop") for answer in answers)
@@ -107,8 +107,8 @@ def test_in_float32_the_text_is_ours(server, bundled, exact, prompts):
 def test_in_q8_0_most_text_is_ours(gguf, tmp_path, bundled, exact, prompts):
     with serving(gguf(8), tmp_path / "log") as server:
         answers = [text(theirs(server, prompt)) for prompt in prompts]
-    assert alike(answers, ours(exact, prompts)) > 0.5
-    assert alike(answers, ours(bundled, prompts)) > 0.5
+    assert alike(answers, ours(exact, prompts)) > 0.8
+    assert alike(answers, ours(bundled, prompts)) > 0.6
 
 
 def test_suggestions_are_those_of_the_own_engine(server, exact, requests, prompts, rests):
