@@ -7,6 +7,7 @@ import platform
 import sys
 import threading
 import weakref
+from array import array
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -26,11 +27,12 @@ _MATRICES = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
 _HEADS = (32, 64)
 _BLOCKS = (16, 32, 64)
 _LANES, _TILES = 16, 64  # numbers that sizes come in multiples of
+_LINE = 32  # numbers of 16 bits in a line of the cache, where a state begins
 _LARGEST_STATE = 2**32
 _MOST_THREADS = 16
 _LONGEST = 65_536
 """Inputs of a matrix: as many products of bytes as fit into 32 bits."""
-_VERSION = 2
+_VERSION = 3
 """As in `processor.c`."""
 
 
@@ -43,15 +45,17 @@ class NativeState:
 
     Attributes:
         tokens: the ids whose keys and values are held, in order.
-        keys: float16, in tiles of positions, as the kernel wants them.
-        values: float16, of as many numbers.
+        halves: keys and values, in 16 bits, as the kernel wants them; uint16, [2][size].
+        keys, values: where they lie.
     """
 
     def __init__(self, size: int) -> None:
         """For `size` numbers each."""
         self.tokens: list[int] = []
-        self.keys = np.zeros(size, np.float16)
-        self.values = np.zeros(size, np.float16)
+        room = np.zeros(2 * size + _LINE, np.uint16)
+        skip = -room.ctypes.data % (2 * _LINE) // 2
+        self.halves = room[skip : skip + 2 * size].reshape(2, size)
+        self.keys, self.values = (part.ctypes.data for part in self.halves)
 
 
 class NativeBackend:
@@ -124,7 +128,6 @@ class NativeBackend:
         shape = tensors.shape
         width, inner = shape.width, shape.inner
         sizes = ((width, 3 * width), (width, width), (width, inner), (inner, width))
-        done = True
         for layer in range(layers):
             for which, (name, size) in enumerate(zip(_MATRICES, sizes, strict=True)):
                 name = f"h.{layer}.{name}"
@@ -136,12 +139,10 @@ class NativeBackend:
                 if not step > 0:
                     raise BundleError(f"{name}.step is {step}: the bundle is damaged")
                 pointers = (weights.ctypes.data, scales.ctypes.data, bias.ctypes.data)
-                done &= bool(kernel.matrix(self._model, layer, which, *pointers, step, zero))
+                kernel.matrix(self._model, layer, which, *pointers, step, zero)
             for which in (0, 1):
-                done &= self._norm(kernel, tensors, f"h.{layer}.ln_{which + 1}", layer, which)
-        done &= self._norm(kernel, tensors, "ln_f", 0, 2)
-        if not done:
-            raise UnavailableError("there is no memory for the weights")
+                self._norm(kernel, tensors, f"h.{layer}.ln_{which + 1}", layer, which)
+        self._norm(kernel, tensors, "ln_f", 0, 2)
         words, block = shape.vocabulary_size, tensors.block
         embedding = (
             tensors.get("wte.weight.quantised", np.uint8, (words, width // block, block)),
@@ -150,12 +151,12 @@ class NativeBackend:
         )
         kernel.embeddings(self._model, *(one.ctypes.data for one in embedding))
 
-    def _norm(self, kernel: _Kernel, tensors: _Tensors, name: str, layer: int, which: int) -> bool:
+    def _norm(self, kernel: _Kernel, tensors: _Tensors, name: str, layer: int, which: int) -> None:
         pair = [
             tensors.get(f"{name}.{part}", np.float32, (tensors.shape.width,))
             for part in ("weight", "bias")
         ]
-        return bool(kernel.norm(self._model, layer, which, *(one.ctypes.data for one in pair)))
+        kernel.norm(self._model, layer, which, *(one.ctypes.data for one in pair))
 
     def new_state(self) -> NativeState:
         """An empty state; it takes 4 x layers x width bytes per token it will hold."""
@@ -172,21 +173,21 @@ class NativeBackend:
         """See `Backend.evaluate_rows`."""
         assert isinstance(state, NativeState)
         check_evaluation(self, state, keep, tokens, rows)
-        if state.keys.size != self._size:
+        if state.halves.shape[1] != self._size:
             raise ValueError("the state is another model's")
-        ids = np.ascontiguousarray(tokens, dtype=np.int64)
+        ids = array("q", tokens)
         logits = np.empty((rows, self.vocabulary_size), np.float32)
+        place = ctypes.addressof(ctypes.c_char.from_buffer(logits.data))  # a third of `ctypes.data`
         del state.tokens[keep:]
         with self._turn:  # the call lets other Python threads run
             self._run(
                 self._model,
-                state.keys.ctypes.data,
-                state.values.ctypes.data,
+                state.keys,
+                state.values,
                 keep,
-                ids.ctypes.data,
-                len(ids),
+                *ids.buffer_info(),
                 rows,
-                logits.ctypes.data,
+                place,
             )
         state.tokens.extend(tokens)
         return logits
@@ -204,8 +205,8 @@ class _Kernel:
 
         self.open = function("open", _P, *[_I] * 7, _F, _I)
         self.close = function("close", None, _P)
-        self.matrix = function("matrix", _I, _P, _I, _I, _P, _P, _P, _F, _I)
-        self.norm = function("norm", _I, _P, _I, _I, _P, _P)
+        self.matrix = function("matrix", None, _P, _I, _I, _P, _P, _P, _F, _I)
+        self.norm = function("norm", None, _P, _I, _I, _P, _P)
         self.embeddings = function("embeddings", None, _P, _P, _P, _P)
         self.run = function("run", None, _P, _P, _P, _I, _P, _I, _I, _P)
 

@@ -26,9 +26,9 @@ COMMON = [
     *("-ffp-contract=off", "-fno-math-errno"),  # sums are written as they are to be done
 ]
 LEVELS = {
-    "avx512": ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512vnni", "-mfma", "-mf16c"],
-    "avxvnni": ["-mavx2", "-mfma", "-mf16c", "-mavxvnni"],
-    "avx2": ["-mavx2", "-mfma", "-mf16c"],
+    "avx512": ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512vnni", "-mfma"],
+    "avxvnni": ["-mavx2", "-mfma", "-mavxvnni"],
+    "avx2": ["-mavx2", "-mfma"],
 }
 MACHINES = {"x86_64", "amd64"}
 

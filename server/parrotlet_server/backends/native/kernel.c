@@ -2,7 +2,7 @@
  *
  * One token is read as fast as its weights are: the matrices lie in the order in which they are
  * read, a product, what follows it and the rounding for the next one are one pass, and the threads
- * meet five times a block, spinning. What a row gives does not depend on what else is in the pass:
+ * meet twice a block, spinning. What a row gives does not depend on what else is in the pass:
  * sums of whole numbers are exact, and every sum of floats goes through its terms in one order,
  * whatever the number of rows and threads.
  *
@@ -19,6 +19,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #define JOIN2(a, b) a##_##b
@@ -34,8 +35,7 @@ typedef __m512i VI;
 #define LOAD(p) _mm512_loadu_ps(p)
 #define STORE(p, v) _mm512_storeu_ps(p, v)
 #define LOADI(p) _mm512_loadu_si512((const void *)(p))
-#define LOADH(p) _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(p)))
-#define STOREH(p, v) _mm256_storeu_si256((__m256i *)(p), _mm512_cvtps_ph(v, 0))
+#define STOREI(p, v) _mm512_storeu_si512((void *)(p), v)
 #define SET(x) _mm512_set1_ps(x)
 #define SETI(x) _mm512_set1_epi32(x)
 #define FMA(a, b, c) _mm512_fmadd_ps(a, b, c)
@@ -52,7 +52,11 @@ typedef __m512i VI;
 #define TO_INT(a) _mm512_cvtps_epi32(a)
 #define TO_FLOAT(a) _mm512_cvtepi32_ps(a)
 #define SHIFT_LEFT(a, n) _mm512_slli_epi32(a, n)
+#define SHIFT_RIGHT(a, n) _mm512_srli_epi32(a, n)
+#define AND(a, b) _mm512_and_si512(a, b)
+#define OR(a, b) _mm512_or_si512(a, b)
 #define AS_FLOAT(a) _mm512_castsi512_ps(a)
+#define AS_INT(a) _mm512_castps_si512(a)
 #define ABOVE(a, low, v) _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(a, low, _CMP_GT_OQ), v)
 #define BYTES(p, v) _mm_storeu_si128((__m128i *)(p), _mm512_cvtepi32_epi8(v))
 #define SUM_OF(v) _mm512_reduce_add_ps(v)
@@ -71,8 +75,7 @@ typedef __m256i VI;
 #define LOAD(p) _mm256_loadu_ps(p)
 #define STORE(p, v) _mm256_storeu_ps(p, v)
 #define LOADI(p) _mm256_loadu_si256((const __m256i *)(p))
-#define LOADH(p) _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(p)))
-#define STOREH(p, v) _mm_storeu_si128((__m128i *)(p), _mm256_cvtps_ph(v, 0))
+#define STOREI(p, v) _mm256_storeu_si256((__m256i *)(p), v)
 #define SET(x) _mm256_set1_ps(x)
 #define SETI(x) _mm256_set1_epi32(x)
 #define FMA(a, b, c) _mm256_fmadd_ps(a, b, c)
@@ -89,7 +92,11 @@ typedef __m256i VI;
 #define TO_INT(a) _mm256_cvtps_epi32(a)
 #define TO_FLOAT(a) _mm256_cvtepi32_ps(a)
 #define SHIFT_LEFT(a, n) _mm256_slli_epi32(a, n)
+#define SHIFT_RIGHT(a, n) _mm256_srli_epi32(a, n)
+#define AND(a, b) _mm256_and_si256(a, b)
+#define OR(a, b) _mm256_or_si256(a, b)
 #define AS_FLOAT(a) _mm256_castsi256_ps(a)
+#define AS_INT(a) _mm256_castps_si256(a)
 #define ABOVE(a, low, v) _mm256_and_ps(_mm256_cmp_ps(a, low, _CMP_GT_OQ), v)
 #define TILE_ROWS 4
 #define TILE_BLOCKS 2
@@ -137,6 +144,7 @@ INLINE VI dot(VI sum, VI unsigned_, VI signed_) {
 
 enum { TILE = TILE_BLOCKS * W, HEAD_BLOCKS = 4, HEAD_TILE = 4 * W, KEY_TILE = 4 * W };
 enum { MOST_ROWS = 128, MOST_THREADS = 16, LARGEST_BLOCK = 64, LARGEST_HEAD = 64, SCORE_ROWS = 4 };
+enum { FEW = 8 }; /* rows that are more than a few */
 
 /* A matrix of signed bytes, with a scale for each output. Its inputs are unsigned bytes,
  * (byte - zero) * step. */
@@ -165,6 +173,8 @@ struct Model {
     float *norm, *positions; /* [2][width]; [context][width] */
     uint8_t *words;          /* [vocabulary / HEAD_TILE][width / 4][HEAD_TILE][4], 128 is zero */
     float *word_scales;      /* [vocabulary / HEAD_TILE][width / block][HEAD_TILE] */
+    uint8_t *store;          /* all these weights */
+    size_t stored;           /* their bytes */
     /* of the pass that is under way */
     float *x, *products, *attended; /* [MOST_ROWS][width], [3 * width], [width] */
     uint8_t *bytes, *inner_bytes;   /* [MOST_ROWS][width], [inner] */
@@ -172,17 +182,23 @@ struct Model {
     float *last_scales;             /* [MOST_ROWS][width / block] */
     int32_t *last_sums;             /* the same */
     float *scores;                  /* [MOST_THREADS][SCORE_ROWS][context + W] */
-    uint16_t *keys, *values;        /* of the state, in 16 bits (IEEE 754 binary16) */
+    uint16_t *keys, *values;        /* of the state, in 16 bits; see `halves` */
     float *logits;
-    int rows, kept, at, wanted, alone;
+    int rows, kept, wanted, alone;
+    /* of a pass over few rows, for each slice of the matrices */
+    float *own;          /* [threads][FEW][width] x, the same in all */
+    uint8_t *own_bytes;  /* the same */
+    int32_t *partial[2]; /* the same: sums of out's and outer's products over a slice's inputs */
+    int slices;
     /* the threads */
     pthread_t thread[MOST_THREADS];
     pthread_mutex_t mutex;
     pthread_cond_t wake;
     pid_t process; /* whose threads they are: a fork has none of them */
-    Work work;
     /* each in a cache line of its own: one is added to while another is watched */
     _Alignas(64) _Atomic uint64_t ticket;
+    Work work; /* read with the ticket, as is the layer */
+    int at;
     _Alignas(64) _Atomic int finished;
     _Alignas(64) _Atomic int asleep;
     _Atomic int ending;
@@ -320,10 +336,9 @@ INLINE VF normal(const float *x, const float *norm, int width, int i, float mean
     return FMA(far, LOAD(norm + i), LOAD(norm + width + i));
 }
 
-static void normalise(Model *model, int row, const float *norm, const Matrix *matrix) {
+static void normalise(const Model *model, const float *x, const float *norm, const Matrix *matrix,
+                      uint8_t *bytes) {
     const int width = model->width;
-    const float *x = model->x + (size_t)row * width;
-    uint8_t *bytes = model->bytes + (size_t)row * width;
     const VF step = SET(matrix->step);
     const VI zero = SETI(matrix->zero);
     float mean, inverse;
@@ -332,13 +347,18 @@ static void normalise(Model *model, int row, const float *norm, const Matrix *ma
         BYTES(bytes + i, rounded(normal(x, norm, width, i, mean, inverse), step, zero));
 }
 
-typedef enum { PUT, ADD_TO, GELU } After;
+typedef enum { PUT, ADD_TO, GELU, SUMS } After;
 
 /* What becomes of the sums of `rows` rows with a tile of outputs. */
 static __attribute__((noinline)) void settle(const Matrix *matrix, VI sums[TILE_ROWS][TILE_BLOCKS],
                                              int rows, int tile, After after, void *out,
                                              const Matrix *next) {
     for (int place = tile * TILE, j = 0; j < TILE_BLOCKS && place < matrix->outputs; place += W, j++) {
+        if (after == SUMS) {
+            for (int i = 0; i < rows; i++)
+                STOREI((int32_t *)out + (size_t)i * matrix->outputs + place, sums[i][j]);
+            continue;
+        }
         const VF scales = LOAD(matrix->scales + place), bias = LOAD(matrix->bias + place);
         for (int i = 0; i < rows; i++) {
             const VF value = FMA(TO_FLOAT(sums[i][j]), scales, bias);
@@ -353,17 +373,23 @@ static __attribute__((noinline)) void settle(const Matrix *matrix, VI sums[TILE_
     }
 }
 
-/* The products of `rows` rows with a tile of outputs. */
-INLINE void multiply(const Matrix *matrix, const uint8_t *in, int rows, int tile, After after, void *out,
-                     const Matrix *next) {
-    const int inputs = matrix->inputs, groups = inputs / 4;
+/* The inputs from the first to before the last of these. */
+typedef struct {
+    int first, end;
+} Range;
+
+/* The products of `rows` rows' inputs in `range` with a tile of outputs. */
+INLINE void multiply(const Matrix *matrix, const uint8_t *in, Range range, int rows, int tile,
+                     After after, void *out, const Matrix *next) {
+    const int inputs = matrix->inputs;
     const int8_t *weights = matrix->weights + (size_t)tile * inputs * TILE;
     VI sums[TILE_ROWS][TILE_BLOCKS], found[TILE_ROWS][TILE_BLOCKS]; /* sums are registers */
 #pragma GCC unroll 8
     for (int j = 0; j < TILE_BLOCKS; j++)
 #pragma GCC unroll 8
-        for (int i = 0; i < rows; i++) sums[i][j] = LOADI(matrix->first + tile * TILE + j * W);
-    for (int group = 0; group < groups; group++) {
+        for (int i = 0; i < rows; i++)
+            sums[i][j] = after == SUMS ? SETI(0) : LOADI(matrix->first + tile * TILE + j * W);
+    for (int group = range.first / 4; group < range.end / 4; group++) {
         VI read[TILE_BLOCKS];
 #pragma GCC unroll 8
         for (int j = 0; j < TILE_BLOCKS; j++) read[j] = LOADI(weights + (group * TILE_BLOCKS + j) * W * 4);
@@ -384,88 +410,74 @@ INLINE void multiply(const Matrix *matrix, const uint8_t *in, int rows, int tile
 }
 
 /* The products of all rows with a tile of outputs. */
-INLINE void product(const Matrix *matrix, const uint8_t *in, int rows, int tile, After after, void *out,
-                    const Matrix *next) {
+INLINE void product(const Matrix *matrix, const uint8_t *in, Range range, int rows, int tile,
+                    After after, void *out, const Matrix *next) {
     const size_t apart = (size_t)matrix->outputs * (after == GELU ? 1 : sizeof(float));
     for (int row = 0; row < rows;) {
         const int left = rows - row;
         const uint8_t *from = in + (size_t)row * matrix->inputs;
         uint8_t *to = (uint8_t *)out + row * apart;
         if (left >= TILE_ROWS) {
-            multiply(matrix, from, TILE_ROWS, tile, after, to, next);
+            multiply(matrix, from, range, TILE_ROWS, tile, after, to, next);
             row += TILE_ROWS;
         } else if (left >= 4) {
-            multiply(matrix, from, 4, tile, after, to, next);
+            multiply(matrix, from, range, 4, tile, after, to, next);
             row += 4;
         } else if (left >= 2) {
-            multiply(matrix, from, 2, tile, after, to, next);
+            multiply(matrix, from, range, 2, tile, after, to, next);
             row += 2;
         } else {
-            multiply(matrix, from, 1, tile, after, to, next);
+            multiply(matrix, from, range, 1, tile, after, to, next);
             row += 1;
         }
     }
+}
+
+INLINE Range all_of(const Matrix *matrix) {
+    return (Range){0, matrix->inputs};
 }
 
 static int tiles(const Matrix *matrix) {
     return (matrix->outputs + TILE - 1) / TILE;
 }
 
-/* Tiles that are one item: with few rows a thread takes its part at once, since to take an item costs
- * as much as to read 8 kB. */
-static int span(const Model *model, const Matrix *matrix) {
-    const int all = tiles(matrix), parts = model->threads;
-    return model->rows >= 8 ? 1 : (all + parts - 1) / parts;
-}
-
-static void share_tiles(Model *model, Work work, const Matrix *matrix) {
-    const int size = span(model, matrix);
-    share(model, work, (tiles(matrix) + size - 1) / size);
-}
-
-static void qkv_of(Model *model, int item, int thread) {
+static void qkv_of(Model *model, int tile, int thread) {
     (void)thread;
     const Matrix *matrix = &model->layer[model->at].qkv;
-    const int size = span(model, matrix), end = tiles(matrix);
-    for (int tile = item * size; tile < (item + 1) * size && tile < end; tile++)
-        product(matrix, model->bytes, model->rows, tile, PUT, model->products, NULL);
+    product(matrix, model->bytes, all_of(matrix), model->rows, tile, PUT, model->products, NULL);
 }
 
-static void out_of(Model *model, int item, int thread) {
+static void out_of(Model *model, int tile, int thread) {
     (void)thread;
     const Matrix *matrix = &model->layer[model->at].out;
-    const int size = span(model, matrix), end = tiles(matrix);
-    for (int tile = item * size; tile < (item + 1) * size && tile < end; tile++)
-        product(matrix, model->bytes, model->rows, tile, ADD_TO, model->x, NULL);
+    product(matrix, model->bytes, all_of(matrix), model->rows, tile, ADD_TO, model->x, NULL);
 }
 
-static void inner_of(Model *model, int item, int thread) {
+static void inner_of(Model *model, int tile, int thread) {
     (void)thread;
     const Layer *layer = &model->layer[model->at];
-    const int size = span(model, &layer->inner), end = tiles(&layer->inner);
-    for (int tile = item * size; tile < (item + 1) * size && tile < end; tile++)
-        product(&layer->inner, model->bytes, model->rows, tile, GELU, model->inner_bytes,
-                &layer->outer);
+    product(&layer->inner, model->bytes, all_of(&layer->inner), model->rows, tile, GELU,
+            model->inner_bytes, &layer->outer);
 }
 
-static void outer_of(Model *model, int item, int thread) {
+static void outer_of(Model *model, int tile, int thread) {
     (void)thread;
     const Matrix *matrix = &model->layer[model->at].outer;
-    const int size = span(model, matrix), end = tiles(matrix);
-    for (int tile = item * size; tile < (item + 1) * size && tile < end; tile++)
-        product(matrix, model->inner_bytes, model->rows, tile, ADD_TO, model->x, NULL);
+    product(matrix, model->inner_bytes, all_of(matrix), model->rows, tile, ADD_TO, model->x, NULL);
 }
 
 static void norm1_of(Model *model, int row, int thread) {
     (void)thread;
     const Layer *layer = &model->layer[model->at];
-    normalise(model, row, layer->norm1, &layer->qkv);
+    const size_t place = (size_t)row * model->width;
+    normalise(model, model->x + place, layer->norm1, &layer->qkv, model->bytes + place);
 }
 
 static void norm2_of(Model *model, int row, int thread) {
     (void)thread;
     const Layer *layer = &model->layer[model->at];
-    normalise(model, row, layer->norm2, &layer->inner);
+    const size_t place = (size_t)row * model->width;
+    normalise(model, model->x + place, layer->norm2, &layer->inner, model->bytes + place);
 }
 
 static void attended_of(Model *model, int row, int thread) {
@@ -474,8 +486,32 @@ static void attended_of(Model *model, int row, int thread) {
     to_bytes(model->attended + place, model->width, &model->layer[model->at].out, model->bytes + place);
 }
 
+/* 16 bits are the upper half of a float, to even (bfloat16): cheaper to make a float of again than
+ * IEEE's binary16, and no number is too large. They lie in pairs of vectors, number i of the first
+ * beside number i of the second, so that a shift gives the one and a mask the other. */
+INLINE VI halves(VF first, VF second) {
+    const VI high = SETI((int)0xffff0000), one = SETI(1), under = SETI(0x7fff);
+    VI a = AS_INT(first), b = AS_INT(second);
+    a = ADDI(a, ADDI(under, AND(SHIFT_RIGHT(a, 16), one)));
+    b = ADDI(b, ADDI(under, AND(SHIFT_RIGHT(b, 16), one)));
+    return OR(SHIFT_RIGHT(a, 16), AND(b, high));
+}
+
+/* The floats of a pair of vectors, to 8 bits. */
+INLINE void floats(const uint16_t *from, VF *first, VF *second) {
+    VI both = LOADI(from);
+    KEEP(both); /* else it is loaded twice */
+    *first = AS_FLOAT(SHIFT_LEFT(both, 16));
+    *second = AS_FLOAT(AND(both, SETI((int)0xffff0000)));
+}
+
+/* Where number `i` of a row of halves lies. */
+INLINE int place_of(int i) {
+    return i / (2 * W) * (2 * W) + i % W * 2 + i / W % 2;
+}
+
 /* Keys lie transposed in tiles of positions, [context / KEY_TILE][head][KEY_TILE], values as
- * [context][head]; both for each head of each layer. */
+ * [context][head]; both for each head of each layer, their last axis as halves. */
 static void keep_of(Model *model, int head, int thread) {
     (void)thread;
     const int size = model->head, width = model->width;
@@ -484,12 +520,15 @@ static void keep_of(Model *model, int head, int thread) {
     for (int row = 0; row < model->rows; row++) {
         const int position = model->kept + row;
         const float *from = model->products + (size_t)row * 3 * width + width + head * size;
-        uint16_t *to = keys + (size_t)(position / KEY_TILE) * size * KEY_TILE + position % KEY_TILE;
+        uint16_t *to = keys + (size_t)(position / KEY_TILE) * size * KEY_TILE;
         uint16_t half[LARGEST_HEAD];
-        for (int d = 0; d < size; d += W) STOREH(half + d, LOAD(from + d));
-        for (int d = 0; d < size; d++) to[d * KEY_TILE] = half[d];
-        for (int d = 0; d < size; d += W)
-            STOREH(values + (size_t)position * size + d, LOAD(from + width + d));
+        for (int d = 0; d < size; d += 2 * W) {
+            STOREI(half + d, halves(LOAD(from + d), LOAD(from + d + W)));
+            STOREI(values + (size_t)position * size + d,
+                   halves(LOAD(from + width + d), LOAD(from + width + d + W)));
+        }
+        for (int d = 0; d < size; d++)
+            to[d * KEY_TILE + place_of(position % KEY_TILE)] = half[place_of(d)];
     }
 }
 
@@ -508,7 +547,8 @@ INLINE void score(const float *queries, int apart, int rows, const uint16_t *key
         for (int d = 0; d < size; d++) {
             VF read[4];
 #pragma GCC unroll 4
-            for (int j = 0; j < groups; j++) read[j] = LOADH(from + d * KEY_TILE + j * W);
+            for (int j = 0; j < groups; j += 2)
+                floats(from + d * KEY_TILE + j * W, read + j, read + j + 1);
 #pragma GCC unroll 4
             for (int i = 0; i < rows; i++) {
                 VF query = SET(queries[(size_t)i * apart + d]);
@@ -556,15 +596,22 @@ INLINE void gather(const uint16_t *values, int size, const float *weights, int c
             VF weight = SET(weights[t + chain]);
             KEEP(weight);
 #pragma GCC unroll 8
-            for (int j = 0; j < size / W; j++)
-                sums[chain][j] =
-                    FMA(weight, LOADH(values + (size_t)(t + chain) * size + j * W), sums[chain][j]);
+            for (int j = 0; j < size / W; j += 2) {
+                VF first, second;
+                floats(values + (size_t)(t + chain) * size + j * W, &first, &second);
+                sums[chain][j] = FMA(weight, first, sums[chain][j]);
+                sums[chain][j + 1] = FMA(weight, second, sums[chain][j + 1]);
+            }
         }
     }
     if (t < count) {
 #pragma GCC unroll 8
-        for (int j = 0; j < size / W; j++)
-            sums[0][j] = FMA(SET(weights[t]), LOADH(values + (size_t)t * size + j * W), sums[0][j]);
+        for (int j = 0; j < size / W; j += 2) {
+            VF first, second;
+            floats(values + (size_t)t * size + j * W, &first, &second);
+            sums[0][j] = FMA(SET(weights[t]), first, sums[0][j]);
+            sums[0][j + 1] = FMA(SET(weights[t]), second, sums[0][j + 1]);
+        }
     }
 #pragma GCC unroll 8
     for (int j = 0; j < size / W; j++) {
@@ -587,7 +634,8 @@ INLINE void gather_rows(const uint16_t *values, int size, int parts, const float
         for (int t = chain; t < count; t += CHAINS) {
             VF read[PARTS];
 #pragma GCC unroll 4
-            for (int j = 0; j < parts; j++) read[j] = LOADH(values + (size_t)t * size + j * W);
+            for (int j = 0; j < parts; j += 2)
+                floats(values + (size_t)t * size + j * W, read + j, read + j + 1);
 #pragma GCC unroll 4
             for (int i = 0; i < SCORE_ROWS; i++) {
                 VF weight = SET(weights[(size_t)i * row_size + t]);
@@ -644,14 +692,92 @@ INLINE void attend(Model *model, int head, int row, int rows, int size, float *s
                out + (size_t)i * width);
 }
 
-static void attention_of(Model *model, int item, int thread) {
-    const int parts = (model->rows + SCORE_ROWS - 1) / SCORE_ROWS;
-    const int head = item / parts, row = item % parts * SCORE_ROWS;
+static void attend_to(Model *model, int head, int row, int thread) {
     const int left = model->rows - row, rows = left < SCORE_ROWS ? left : SCORE_ROWS;
     float *scores = model->scores + (size_t)thread * SCORE_ROWS * (model->context + W);
-    if (parts == 1) keep_of(model, head, thread); /* nobody else looks at this head */
     if (model->head == 64) attend(model, head, row, rows, 64, scores);
     else attend(model, head, row, rows, 32, scores);
+}
+
+static void attention_of(Model *model, int item, int thread) {
+    const int parts = (model->rows + SCORE_ROWS - 1) / SCORE_ROWS;
+    attend_to(model, item / parts, item % parts * SCORE_ROWS, thread);
+}
+
+/* Few rows
+ *
+ * A block of a pass over few rows is two calls of `share`, each cut into `slices`: of the heads, and
+ * of the outputs of `inner` (Shoeybi et al. 2019, "Megatron-LM", section 3). A slice multiplies its
+ * part of the inputs of `out` and `outer` with all their outputs; these sums of whole numbers are
+ * added up, exactly, by each slice of the next call for itself, and so are residual stream and norms
+ * made in each.
+ */
+
+static size_t of_slice(const Model *model, int slice) {
+    return (size_t)slice * FEW * model->width;
+}
+
+/* x and all slices' sums of `matrix`. */
+static void complete(const Model *model, const Matrix *matrix, const int32_t *partial, float *x) {
+    const int width = model->width;
+    for (int row = 0; row < model->rows; row++, partial += width, x += width)
+        for (int i = 0; i < width; i += W) {
+            VI sums = LOADI(matrix->first + i);
+            for (int slice = 0; slice < model->slices; slice++)
+                sums = ADDI(sums, LOADI(partial + of_slice(model, slice) + i));
+            const VF value = FMA(TO_FLOAT(sums), LOAD(matrix->scales + i), LOAD(matrix->bias + i));
+            STORE(x + i, ADD(LOAD(x + i), value));
+        }
+}
+
+static void attention_slice(Model *model, int slice, int thread) {
+    const Layer *layer = &model->layer[model->at];
+    const int width = model->width, rows = model->rows, size = model->head;
+    const int together = TILE > size ? TILE / size : 1; /* heads of a tile */
+    const int units = model->heads / together;
+    const int head = units * slice / model->slices * together;
+    const int end = units * (slice + 1) / model->slices * together;
+    const Range range = {head * size, end * size};
+    float *x = model->own + of_slice(model, slice);
+    uint8_t *bytes = model->own_bytes + of_slice(model, slice);
+    if (model->at) complete(model, &layer[-1].outer, model->partial[1], x);
+    else memcpy(x, model->x, sizeof(float) * rows * width);
+    for (int row = 0; row < rows; row++)
+        normalise(model, x + (size_t)row * width, layer->norm1, &layer->qkv, bytes + (size_t)row * width);
+    for (int part = 0; part < 3 * width; part += width)
+        for (int tile = (part + range.first) / TILE; tile < (part + range.end) / TILE; tile++)
+            product(&layer->qkv, bytes, all_of(&layer->qkv), rows, tile, PUT, model->products, NULL);
+    for (int one = head; one < end; one++) {
+        keep_of(model, one, thread);
+        for (int row = 0; row < rows; row += SCORE_ROWS) attend_to(model, one, row, thread);
+    }
+    for (int row = 0; row < rows; row++) {
+        const size_t place = (size_t)row * width + range.first;
+        to_bytes(model->attended + place, range.end - range.first, &layer->out, bytes + place);
+    }
+    for (int tile = 0; tile < tiles(&layer->out); tile++)
+        product(&layer->out, bytes, range, rows, tile, SUMS,
+                model->partial[0] + of_slice(model, slice), NULL);
+}
+
+static void inner_slice(Model *model, int slice, int thread) {
+    (void)thread;
+    const Layer *layer = &model->layer[model->at];
+    const Matrix *inner = &layer->inner, *outer = &layer->outer;
+    const int width = model->width, rows = model->rows;
+    const int first = tiles(inner) * slice / model->slices;
+    const int end = tiles(inner) * (slice + 1) / model->slices;
+    const Range range = {first * TILE, end * TILE < model->inner ? end * TILE : model->inner};
+    float *x = model->own + of_slice(model, slice);
+    uint8_t *bytes = model->own_bytes + of_slice(model, slice);
+    complete(model, &layer->out, model->partial[0], x);
+    for (int row = 0; row < rows; row++)
+        normalise(model, x + (size_t)row * width, layer->norm2, inner, bytes + (size_t)row * width);
+    for (int tile = first; tile < end; tile++)
+        product(inner, bytes, all_of(inner), rows, tile, GELU, model->inner_bytes, outer);
+    for (int tile = 0; tile < tiles(outer); tile++)
+        product(outer, model->inner_bytes, range, rows, tile, SUMS,
+                model->partial[1] + of_slice(model, slice), NULL);
 }
 
 /* The last norm, rounded to signed bytes in blocks. */
@@ -758,27 +884,44 @@ static void embed(Model *model, int row, int token) {
 }
 
 static void each_row(Model *model, Work work) {
-    if (model->rows >= 8) {
+    if (model->rows >= FEW) {
         share(model, work, model->rows);
         return;
     }
     for (int row = 0; row < model->rows; row++) work(model, row, 0);
 }
 
-static void pass(Model *model, const int64_t *tokens) {
-    for (int row = 0; row < model->rows; row++) embed(model, row, (int)tokens[row]);
+static void blocks_of_few(Model *model) {
+    const int parts = (model->inner + TILE - 1) / TILE;
+    model->slices = model->alone ? 1 : model->threads < parts ? model->threads : parts;
+    for (model->at = 0; model->at < model->layers; model->at++) {
+        share(model, attention_slice, model->slices);
+        share(model, inner_slice, model->slices);
+    }
+    memcpy(model->x, model->own, sizeof(float) * model->rows * model->width);
+    complete(model, &model->layer[model->layers - 1].outer, model->partial[1], model->x);
+}
+
+static void blocks(Model *model) {
     for (model->at = 0; model->at < model->layers; model->at++) {
         const Layer *layer = &model->layer[model->at];
         each_row(model, norm1_of);
-        share_tiles(model, qkv_of, &layer->qkv);
-        if (model->rows > SCORE_ROWS) share(model, keep_of, model->heads);
+        share(model, qkv_of, tiles(&layer->qkv));
+        share(model, keep_of, model->heads);
         share(model, attention_of, model->heads * ((model->rows + SCORE_ROWS - 1) / SCORE_ROWS));
         each_row(model, attended_of);
-        share_tiles(model, out_of, &layer->out);
+        share(model, out_of, tiles(&layer->out));
         each_row(model, norm2_of);
-        share_tiles(model, inner_of, &layer->inner);
-        share_tiles(model, outer_of, &layer->outer);
+        share(model, inner_of, tiles(&layer->inner));
+        share(model, outer_of, tiles(&layer->outer));
     }
+}
+
+static void pass(Model *model, const int64_t *tokens) {
+    for (int row = 0; row < model->rows; row++) embed(model, row, (int)tokens[row]);
+    /* slices of the heads are to be whole tiles */
+    if (model->rows < FEW && model->width % TILE == 0) blocks_of_few(model);
+    else blocks(model);
     for (int row = 0; row < model->wanted; row++)
         finish(model, model->rows - model->wanted + row, row);
     const int heads = model->vocabulary / HEAD_TILE;
@@ -792,11 +935,50 @@ static void *room(size_t bytes) {
     return posix_memalign(&found, 64, bytes ? bytes : 64) ? NULL : found;
 }
 
-static void drop_matrix(Matrix *matrix) {
-    free(matrix->weights);
-    free(matrix->first);
-    free(matrix->scales);
-    free(matrix->bias);
+/* The same in pages of 2 MB where there are any: weights of all pages are read with each token, and
+ * of small ones more than the processor knows the places of. */
+static void *large_room(size_t bytes) {
+    void *found = NULL;
+    if (posix_memalign(&found, 1 << 21, bytes)) return NULL;
+#ifdef MADV_HUGEPAGE
+    madvise(found, bytes, MADV_HUGEPAGE);
+#endif
+    return found;
+}
+
+/* The next part of the room of the weights; without room only counted. */
+static void *weights_room(Model *model, size_t bytes) {
+    const size_t at = model->stored;
+    model->stored += (bytes + 63) / 64 * 64;
+    return model->store ? model->store + at : NULL;
+}
+
+static void place_matrix(Model *model, Matrix *matrix, int inputs, int outputs) {
+    *matrix = (Matrix){.inputs = inputs, .outputs = outputs};
+    const size_t all = (size_t)tiles(matrix) * TILE;
+    matrix->weights = weights_room(model, all * inputs);
+    matrix->first = weights_room(model, sizeof(int32_t) * all);
+    matrix->scales = weights_room(model, sizeof(float) * all);
+    matrix->bias = weights_room(model, sizeof(float) * all);
+}
+
+/* Gives all weights their places, in the order in which they are read. */
+static void place_weights(Model *model) {
+    const int width = model->width, inner = model->inner;
+    model->stored = 0;
+    for (Layer *layer = model->layer; layer < model->layer + model->layers; layer++) {
+        layer->norm1 = weights_room(model, 2 * sizeof(float) * width);
+        place_matrix(model, &layer->qkv, width, 3 * width);
+        place_matrix(model, &layer->out, width, width);
+        layer->norm2 = weights_room(model, 2 * sizeof(float) * width);
+        place_matrix(model, &layer->inner, width, inner);
+        place_matrix(model, &layer->outer, inner, width);
+    }
+    const size_t words = model->vocabulary;
+    model->norm = weights_room(model, 2 * sizeof(float) * width);
+    model->words = weights_room(model, words * width);
+    model->word_scales = weights_room(model, words * (width / model->block) * sizeof(float));
+    model->positions = weights_room(model, sizeof(float) * width * model->context);
 }
 
 EXPORT void NAME(close)(Model *model) {
@@ -807,18 +989,10 @@ EXPORT void NAME(close)(Model *model) {
         wake_all(model);
         for (int i = 1; i < model->threads; i++) pthread_join(model->thread[i], NULL);
     }
-    for (int i = 0; model->layer && i < model->layers; i++) {
-        Layer *layer = &model->layer[i];
-        drop_matrix(&layer->qkv);
-        drop_matrix(&layer->out);
-        drop_matrix(&layer->inner);
-        drop_matrix(&layer->outer);
-        free(layer->norm1);
-        free(layer->norm2);
-    }
-    void *all[] = {model->layer, model->norm, model->positions, model->words, model->word_scales,
-                   model->x, model->products, model->attended, model->bytes, model->inner_bytes,
-                   model->last, model->last_scales, model->last_sums, model->scores};
+    void *all[] = {model->layer, model->store, model->x, model->products, model->attended,
+                   model->bytes, model->inner_bytes, model->last, model->last_scales,
+                   model->last_sums, model->scores, model->own, model->own_bytes,
+                   model->partial[0], model->partial[1]};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
     if (own) {
         pthread_mutex_destroy(&model->mutex);
@@ -839,10 +1013,6 @@ EXPORT Model *NAME(open)(int layers, int width, int heads, int context, int voca
     pthread_mutex_init(&model->mutex, NULL);
     pthread_cond_init(&model->wake, NULL);
     model->layer = calloc(layers, sizeof(Layer));
-    model->norm = room(sizeof(float) * 2 * width);
-    model->positions = room(sizeof(float) * width * context);
-    model->words = room((size_t)vocabulary * width);
-    model->word_scales = room(sizeof(float) * vocabulary * (width / model->block));
     model->x = room(sizeof(float) * rows * width);
     model->products = room(sizeof(float) * rows * 3 * width);
     model->attended = room(sizeof(float) * rows * width);
@@ -852,11 +1022,20 @@ EXPORT Model *NAME(open)(int layers, int width, int heads, int context, int voca
     model->last_scales = room(sizeof(float) * rows * (width / model->block));
     model->last_sums = room(sizeof(int32_t) * rows * (width / model->block));
     model->scores = room(sizeof(float) * MOST_THREADS * SCORE_ROWS * (context + W));
-    int whole = model->layer && model->norm && model->positions && model->words &&
-                model->word_scales && model->x && model->products && model->attended &&
-                model->bytes && model->inner_bytes && model->last && model->last_scales &&
-                model->last_sums && model->scores;
     if (threads > MOST_THREADS) threads = MOST_THREADS;
+    const size_t few = (size_t)threads * FEW * width;
+    model->own = room(sizeof(float) * few);
+    model->own_bytes = room(few);
+    for (int i = 0; i < 2; i++) model->partial[i] = room(sizeof(int32_t) * few);
+    if (model->layer) {
+        place_weights(model); /* to know their bytes */
+        model->store = large_room(model->stored);
+        place_weights(model);
+    }
+    int whole = model->layer && model->store && model->x && model->products && model->attended &&
+                model->bytes && model->inner_bytes && model->last && model->last_scales &&
+                model->last_sums && model->scores && model->own && model->own_bytes &&
+                model->partial[0] && model->partial[1];
     while (whole && model->threads < threads) {
         Start *start = malloc(sizeof *start);
         if (start) *start = (Start){model, model->threads};
@@ -871,17 +1050,17 @@ EXPORT Model *NAME(open)(int layers, int width, int heads, int context, int voca
     return NULL;
 }
 
-static int copy_matrix(Matrix *matrix, const int8_t *weights, const float *scales, const float *bias,
-                       int inputs, int outputs, float step, int zero) {
-    *matrix = (Matrix){.inputs = inputs, .outputs = outputs, .step = step, .zero = zero};
-    const size_t all = (size_t)tiles(matrix) * TILE;
-    matrix->weights = room(all * inputs);
-    matrix->first = room(sizeof(int32_t) * all);
-    matrix->scales = room(sizeof(float) * all);
-    matrix->bias = room(sizeof(float) * all);
-    if (!matrix->weights || !matrix->first || !matrix->scales || !matrix->bias) return 0;
-    memset(matrix->weights, 0, all * inputs);
-    memset(matrix->first, 0, sizeof(int32_t) * all);
+/* Matrix `which` of a layer: queries, keys and values; out; inner; outer. `weights` are
+ * [inputs][outputs]. */
+EXPORT void NAME(matrix)(Model *model, int layer, int which, const int8_t *weights,
+                         const float *scales, const float *bias, float step, int zero) {
+    Layer *one = &model->layer[layer];
+    Matrix *all[] = {&one->qkv, &one->out, &one->inner, &one->outer}, *matrix = all[which];
+    const int inputs = matrix->inputs, outputs = matrix->outputs, end = tiles(matrix) * TILE;
+    matrix->step = step;
+    matrix->zero = zero;
+    memset(matrix->weights, 0, (size_t)end * inputs);
+    memset(matrix->first, 0, sizeof(int32_t) * end);
     for (int i = 0; i < inputs; i++)
         for (int j = 0; j < outputs; j++) {
             const int8_t weight = weights[(size_t)i * outputs + j];
@@ -891,34 +1070,13 @@ static int copy_matrix(Matrix *matrix, const int8_t *weights, const float *scale
         }
     for (int j = 0; j < outputs; j++) matrix->scales[j] = step * scales[j];
     memcpy(matrix->bias, bias, sizeof(float) * outputs);
-    return 1;
-}
-
-/* Matrix `which` of a layer: queries, keys and values; out; inner; outer. False without memory.
- * `weights` are [inputs][outputs]. */
-EXPORT int NAME(matrix)(Model *model, int layer, int which, const int8_t *weights, const float *scales,
-                   const float *bias, float step, int zero) {
-    Layer *one = &model->layer[layer];
-    const int width = model->width, inner = model->inner;
-    switch (which) {
-        case 0: return copy_matrix(&one->qkv, weights, scales, bias, width, 3 * width, step, zero);
-        case 1: return copy_matrix(&one->out, weights, scales, bias, width, width, step, zero);
-        case 2: return copy_matrix(&one->inner, weights, scales, bias, width, inner, step, zero);
-        default: return copy_matrix(&one->outer, weights, scales, bias, inner, width, step, zero);
-    }
 }
 
 /* The norm before the attention (0), before the inner matrix (1), or the last (2). */
-EXPORT int NAME(norm)(Model *model, int layer, int which, const float *weight, const float *bias) {
-    const size_t bytes = sizeof(float) * model->width;
-    float **to = which == 0   ? &model->layer[layer].norm1
-                 : which == 1 ? &model->layer[layer].norm2
-                              : &model->norm;
-    if (!*to) *to = room(2 * bytes);
-    if (!*to) return 0;
-    memcpy(*to, weight, bytes);
-    memcpy(*to + model->width, bias, bytes);
-    return 1;
+EXPORT void NAME(norm)(Model *model, int layer, int which, const float *weight, const float *bias) {
+    float *all[] = {model->layer[layer].norm1, model->layer[layer].norm2, model->norm};
+    memcpy(all[which], weight, sizeof(float) * model->width);
+    memcpy(all[which] + model->width, bias, sizeof(float) * model->width);
 }
 
 /* `bytes` are [vocabulary][width], `scales` [vocabulary][width / block]. */

@@ -3,13 +3,11 @@
 
 /* Counted up whenever the arguments of a function in `kernel.c` change: an older file may lie beside
  * newer Python. */
-__attribute__((visibility("default"))) int parrotlet_version(void) { return 2; }
+__attribute__((visibility("default"))) int parrotlet_version(void) { return 3; }
 
 __attribute__((visibility("default"))) const char *parrotlet_level(void) {
     __builtin_cpu_init();
-    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") ||
-        !__builtin_cpu_supports("f16c"))
-        return "";
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return "";
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni"))
         return "avx512";
