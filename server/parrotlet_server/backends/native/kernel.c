@@ -144,7 +144,7 @@ INLINE VI dot(VI sum, VI unsigned_, VI signed_) {
 
 enum { TILE = TILE_BLOCKS * W, HEAD_BLOCKS = 4, HEAD_TILE = 4 * W, KEY_TILE = 4 * W };
 enum { MOST_ROWS = 128, MOST_THREADS = 16, LARGEST_BLOCK = 64, LARGEST_HEAD = 64, SCORE_ROWS = 4 };
-enum { FEW = 8 }; /* rows that are more than a few */
+enum { FEW = 17 }; /* rows that are more than a few */
 
 /* A matrix of signed bytes, with a scale for each output. Its inputs are unsigned bytes,
  * (byte - zero) * step. */
