@@ -217,6 +217,8 @@ def test_bytes_that_a_token_reads_are_counted(measured):
     assert state_read(shape, 10, 4) == 2 * 4 * LAYERS * WIDTH * 10
     assert values["state_bytes"] < state_read(shape, CONTEXT_LENGTH, 4)
     assert min(values["bandwidth"]) > 1e8
+    pairs = zip(values["bandwidth"], values["bandwidth_at_best"], strict=True)
+    assert all(typical <= best for typical, best in pairs)
 
 
 def test_the_server_is_watched(measured):

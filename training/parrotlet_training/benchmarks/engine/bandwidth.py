@@ -13,13 +13,16 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from statistics import median
 
 import numpy as np
 from numpy.typing import NDArray
 
 SECONDS = 0.5
-ROUNDS = 5
+READING = 0.01
+"""Seconds of one reading, in which the bytes are read again and again."""
 
 
 Part = NDArray[np.float32]
@@ -35,24 +38,33 @@ def _dot(part: Part, times: int) -> None:
         np.dot(part, part)
 
 
-def bandwidth(size: int, threads: int) -> float:
-    """Most bytes a second that `threads` read together, of `size` bytes in all.
+def bandwidth(size: int, threads: int) -> tuple[float, float]:
+    """Bytes a second that `threads` read together, of `size` bytes in all.
 
-    Two ways to read are tried, the largest element and a dot product with itself; the faster one
-    counts, of several rounds the best: whatever else runs can only make it slower.
+    Two ways to read are tried, the largest element and a dot product with itself, each for
+    `SECONDS` seconds; the faster one counts.
+
+    Returns:
+        The median of its readings, as of a token's times, since what else runs slows both; and
+        the fastest of all.
     """
     parts = np.array_split(np.ones(size // 4, dtype=np.float32), threads)
-    best = 0.0
+    typical = best = 0.0
     with ThreadPoolExecutor(threads) as pool:
-        for read in (_maximum, _dot):
-            times = 1
-            for _ in range(ROUNDS):
+        for way in (_maximum, _dot):
+
+            def read(times: int, way: Callable[[Part, int], None] = way) -> float:
                 begin = time.perf_counter()
-                list(pool.map(read, parts, [times] * threads))
-                seconds = time.perf_counter() - begin
-                best = max(best, size * times / seconds)
-                times = max(1, int(times * SECONDS / ROUNDS / seconds))
-    return best
+                list(pool.map(way, parts, [times] * threads))
+                return size * times / (time.perf_counter() - begin)
+
+            times = max(1, round(READING * max(read(1), read(1)) / size))
+            end = time.perf_counter() + SECONDS
+            found = [read(times)]
+            while time.perf_counter() < end:
+                found.append(read(times))
+            typical, best = max(typical, median(found)), max(best, *found)
+    return typical, best
 
 
 if __name__ == "__main__":

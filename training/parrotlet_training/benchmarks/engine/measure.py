@@ -19,7 +19,7 @@ from parrotlet_server.bundle import Bundle
 from parrotlet_server.bundle.checkpoint import Architecture
 
 from .candidates import FOUR_BITS, OURS, OWN, Files, Kind, python_of
-from .process import Candidate
+from .process import Candidate, Timed
 from .replay import Recorded, by_session
 from .server import ServerFigures, measure_server
 
@@ -97,7 +97,8 @@ class Measured:
         weights: bytes of weights that a token reads.
         state: bytes of keys and values that it reads in the middle of the decoded answer.
         cached: in each round, bytes a second that are read of as many bytes as a token reads.
-        memory: the same of more than caches hold.
+        fastest: the same at best.
+        memory: as `cached`, of more than caches hold.
         weights_4bit: bytes of weights that a token of the 4-bit experiment reads, if it is there.
         state_4bit: of keys and values, which ONNX Runtime keeps in float32.
         server: of each start.
@@ -109,6 +110,7 @@ class Measured:
     weights: int
     state: int
     cached: list[float] = field(default_factory=list)
+    fastest: list[float] = field(default_factory=list)
     memory: list[float] = field(default_factory=list)
     weights_4bit: int = 0
     state_4bit: int = 0
@@ -123,11 +125,11 @@ class Measured:
     @property
     def floors(self) -> list[float]:
         """In each round, the seconds in which a token's weights, keys and values are read."""
-        return self.read_in(self.weights + self.state)
+        return self.read_in(self.weights + self.state, self.cached)
 
-    def read_in(self, size: int) -> list[float]:
+    def read_in(self, size: int, bandwidths: Sequence[float]) -> list[float]:
         """In each round, the seconds in which so many bytes are read."""
-        return [size / bandwidth for bandwidth in self.cached]
+        return [size / bandwidth for bandwidth in bandwidths]
 
 
 FAR = 512 << 20
@@ -148,14 +150,14 @@ def state_read(shape: Architecture, tokens: int, number: int) -> int:
     return 2 * number * shape.layers * shape.width * tokens
 
 
-def bandwidths(sizes: Sequence[int], threads: int) -> list[float]:
-    """Bytes a second that are read of so many bytes; see `bandwidth`."""
+def bandwidths(sizes: Sequence[int], threads: int) -> list[tuple[float, float]]:
+    """Bytes a second that are read of so many bytes, typically and at best; see `bandwidth`."""
     program = Path(__file__).with_name("bandwidth.py")
     command = [sys.executable, str(program), str(threads), *map(str, sizes)]
     names = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
     environment = {**os.environ, **dict.fromkeys(names, "1")}
     done = subprocess.run(command, check=True, capture_output=True, env=environment)
-    found: list[float] = json.loads(done.stdout)
+    found: list[tuple[float, float]] = json.loads(done.stdout)
     return found
 
 
@@ -201,11 +203,13 @@ def measure(
         order = list(zip(found.results, running, strict=True))
         for turn in range(work.rounds):
             tell(f"round {turn + 1} of {work.rounds}")
-            near, far = bandwidths(sizes, work.threads)
-            found.cached.append(near)
-            found.memory.append(far)
             turned = order[turn % len(order) :] + order[: turn % len(order)]
             for result, candidate in turned:
+                if result is found.ours:  # what its time is compared with, at nearly the same time
+                    (near, best), (far, _) = bandwidths(sizes, work.threads)
+                    found.cached.append(near)
+                    found.fastest.append(best)
+                    found.memory.append(far)
                 _read_and_decode(result, candidate, work)
             _replay(turned, work)
         for result, candidate in order:
@@ -233,13 +237,18 @@ def _fill(candidate: Candidate, result: Result, work: Work, context: int) -> Non
 
 
 WARM_UP = 2
+SECONDS, FEWEST = 1.0, 3
+"""For which prompts are read and decoded, and how many at least."""
 
 
 def _read_and_decode(result: Result, candidate: Candidate, work: Work) -> None:
     time.sleep(REST)
     for _ in range(WARM_UP):
         candidate.suggest(work.prompt, work.answer[:2], True)
-    timed = [candidate.suggest(work.prompt, work.answer, True) for _ in range(3)]
+    end = time.perf_counter() + SECONDS
+    timed: list[Timed] = []
+    while len(timed) < FEWEST or time.perf_counter() < end:
+        timed.append(candidate.suggest(work.prompt, work.answer, True))
     result.read.append(median(one.first for one in timed))
     result.decode.append(median((t.whole - t.first) / (len(work.answer) - 1) for t in timed))
 
