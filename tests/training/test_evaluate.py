@@ -487,6 +487,21 @@ def test_bits_have_an_interval(tmp_path, capsys, corpus):
     assert "bits/byte" in out
 
 
+def test_bits_of_a_shorter_context(tmp_path, capsys, corpus):
+    words = ["bits", tiny_checkpoint(), "--corpus", corpus, "--split", "validation"]
+    results, values = tmp_path / "bits.json", []
+    for context in ([], ["--context", CONTEXT_LENGTH], ["--context", 16]):
+        code, _, _ = run(capsys, *words, *context, "--json", results)
+        assert code == 0
+        found = json.loads(results.read_text())
+        assert found["options"]["context"] == (context or [CONTEXT_LENGTH])[-1]
+        values.append(found["figures"][0]["value"])
+    assert values[0] == values[1] != values[2]
+    code, _, err = run(capsys, *words, "--context", 100_000)
+    assert code == 1
+    assert "--context is 100000; this model reads 2 to" in err
+
+
 def test_what_the_served_engine_answers_needs_no_torch(tmp_path):
     gaps, tasks, code = write(tmp_path, GAPS, "gaps.jsonl"), write(tmp_path, TASKS), tmp_path / "a"
     code.mkdir()

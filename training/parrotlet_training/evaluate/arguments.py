@@ -126,6 +126,13 @@ def _add_bits(
         metavar="N",
         help="evenly sampled text to score (default: %(default)s)",
     )
+    bits.add_argument(
+        "--context",
+        type=positive,
+        metavar="N",
+        help="tokens that are read at a time, beside a model that reads no more (default: as many "
+        "as it can)",
+    )
     return bits
 
 

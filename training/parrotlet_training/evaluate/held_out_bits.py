@@ -22,7 +22,8 @@ def measure(options: argparse.Namespace) -> Report:
     """Runs the measure.
 
     Raises:
-        EvaluationError: if the model is missing, or there is too little text.
+        EvaluationError: if the model is missing, cannot read so much at a time, or there is too
+            little text.
         ModelError: if the model cannot be loaded.
         DataError: if the corpus has no such split.
     """
@@ -30,7 +31,10 @@ def measure(options: argparse.Namespace) -> Report:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     with load_model(str(named.folder)) as (model, folder):
         tokenizer = CodeTokenizer.load(folder)
-        context = model.config.n_positions
+        most = model.config.n_positions
+        context = options.context or most
+        if not 2 <= context <= most:
+            raise EvaluationError(f"--context is {context}; this model reads 2 to {most} tokens")
         rows = text_rows(options.corpus, options.split, tokenizer, context, options.max_bytes)
         model.to(device)
         parts = [score_rows(model, [row], tokenizer, device, batch=1) for row in rows]
@@ -57,7 +61,12 @@ def measure(options: argparse.Namespace) -> Report:
     return Report(
         "bits per byte",
         named.identity,
-        {"corpus": options.corpus.name, "split": options.split, "max_bytes": options.max_bytes},
+        {
+            "corpus": options.corpus.name,
+            "split": options.split,
+            "max_bytes": options.max_bytes,
+            "context": context,
+        },
         [figure],
         [f"per token: loss {whole.loss:.4f} nats, perplexity {whole.perplexity:.2f}"],
         {"tokens": whole.tokens, "loss": whole.loss, "perplexity": whole.perplexity},
